@@ -7,7 +7,7 @@ and journal share this module and need nothing else of each other.
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -92,7 +92,7 @@ class Accessory(ABC):
     rest: bool | None = None
 
     @abstractmethod
-    def watch(self) -> AsyncIterator[State]:
+    def watch(self) -> AsyncGenerator[State, None]:
         """Yield the state now, and again after every change, for ever.
 
         Each state is true when it is yielded, never an older one. Raise Unavailable (any
