@@ -26,10 +26,12 @@ class Kind(ABC):
 
     deadline     seconds a wish may take unless the configuration says otherwise
     can_restart  whether `action: restart` makes sense
+    bulk         "ignore" when turning off many accessories at once should leave it alone
     """
 
     deadline: ClassVar[float] = 100.0
     can_restart: ClassVar[bool] = False
+    bulk: ClassVar[str] = "obey"
 
     @abstractmethod
     def open(self, key: str, tools: Tools) -> Accessory:
@@ -57,4 +59,15 @@ def names(*, builtin_only: bool = False) -> dict[str, str]:
     if not builtin_only:
         for entry in entry_points(group=GROUP):
             found.setdefault(entry.name, entry.value)
+    return found
+
+
+def find(place: str) -> type[Kind]:
+    """The class at a place that names() gives: a module with one Kind, or "module:Class"."""
+    module_name, _, class_name = place.partition(":")
+    module = importlib.import_module(module_name)
+    classes = [item for item in vars(module).values() if isinstance(item, type) and issubclass(item, Kind)]
+    (found,) = (
+        item for item in classes if (class_name or item.__name__) == item.__name__ and item is not Kind
+    )
     return found
