@@ -1,0 +1,23 @@
+"""What a verb wants done."""
+
+from collections.abc import Sequence
+
+
+class Plan:
+    """A program to run as root, and how long to wait for it.
+
+    argv      absolute program and arguments
+    deadline  seconds after which the program is ended, whatever it does
+    timeout   seconds that the owner's own command has, if there is one in argv
+    detached  the work is systemd's: it goes on when nobody waits for the program
+    """
+
+    __slots__ = ("argv", "deadline", "detached", "timeout")
+
+    def __init__(
+        self, argv: Sequence[str], *, deadline: float, timeout: float | None = None, detached: bool = False
+    ) -> None:
+        self.argv = tuple(argv)
+        self.deadline = deadline
+        self.timeout = timeout
+        self.detached = detached
