@@ -1,0 +1,118 @@
+"""`kind: services`: systemd units as one tile, started in order and stopped in reverse."""
+
+import re
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Annotated
+
+from bridge.contract import Accessory, Failed, Grant, Refused, State, UnitGrant
+from bridge.kind import Kind
+from bridge.schema import From, Node, Wrong, text
+from bridge.tools import Tools
+from bridge.tools.systemd import TYPES, Systemd, Unit
+
+
+def unit_name(node: Node) -> str:
+    """A unit's full name; ".service" is added where no type is given."""
+    written = text(node)
+    name = written if written.rpartition(".")[2] in TYPES else f"{written}.service"
+    if (
+        not re.fullmatch(r"[A-Za-z0-9:_.\\-]+(@[A-Za-z0-9:_.\\-]+)?\.[a-z]+", name, re.ASCII)
+        or len(name) > 255
+    ):
+        raise Wrong(
+            f"{written!r} is not the name of a unit; write one that `systemctl list-unit-files` shows"
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class Services(Kind):
+    """On when every unit is active; turned off, all of them are stopped."""
+
+    units: tuple[Annotated[str, From(unit_name)], ...]
+
+    can_restart = True
+
+    def open(self, key: str, tools: Tools) -> Accessory:
+        return Units(self.units, tools)
+
+    def problems(self) -> Iterable[tuple[str, str]]:
+        for unit in {unit for unit in self.units if self.units.count(unit) > 1}:
+            yield "units", f"{unit} is listed twice; remove one"
+
+    def grants(self, key: str) -> Iterable[Grant]:
+        return [UnitGrant(unit) for unit in self.units]
+
+    async def doubts(self, tools: Tools) -> Iterable[str]:
+        units = await tools.systemd.read(self.units)
+        return [f"{unit.name} {_state(unit)} on this machine" for unit in units if unit.load != "loaded"]
+
+
+class Units(Accessory):
+    """The units of one tile, seen over D-Bus and moved by the helper."""
+
+    def __init__(self, names: Sequence[str], tools: Tools) -> None:
+        self._names = names
+        self._tools = tools
+
+    @property
+    def _systemd(self) -> Systemd:
+        return self._tools.systemd
+
+    async def watch(self) -> AsyncGenerator[State, None]:
+        async with aclosing(self._systemd.watch(self._names)) as reads:
+            async for units in reads:
+                yield state_of(units)
+
+    async def set(self, on: bool) -> State:
+        units = await self._systemd.read(self._names)
+        if on:
+            for unit in units:
+                if unit.missing or unit.load == "masked":
+                    raise Failed(f"{unit.name} {_state(unit)}")
+            for unit in units:
+                if not unit.up or unit.job:
+                    await self._move("unit-start", unit)
+        else:
+            for unit in reversed(units):
+                if not unit.down or unit.job:
+                    await self._move("unit-stop", unit)
+        return state_of(await self._systemd.read(self._names))
+
+    async def restart(self) -> State:
+        units = await self._systemd.read(self._names)
+        running = [unit for unit in units if not unit.down]
+        if not running:
+            raise Refused(f"nothing to restart: {state_of(units).reason}")
+        for unit in running:
+            await self._move("unit-restart", unit)
+        return state_of(await self._systemd.read(self._names))
+
+    async def _move(self, verb: str, unit: Unit) -> None:
+        """Have one job queued and wait for its end; Failed with systemd's reason."""
+        async with self._systemd.jobs(unit.name) as jobs:
+            await self._tools.root.call(verb, unit.name)
+            after, result = await jobs.end()
+        if result not in ("done", "skipped"):
+            why = await self._systemd.result(after) if after.active == "failed" else result
+            what = {"unit-start": "start", "unit-stop": "stop", "unit-restart": "restart"}[verb]
+            raise Failed(f"{unit.name} did not {what} ({why or result}); see `journalctl -u {unit.name}`")
+
+
+def state_of(units: Sequence[Unit]) -> State:
+    """One tile's fact from its units': on when all are active."""
+    down = [unit for unit in units if not unit.up]
+    return State(
+        on=not down,
+        moving=any(unit.moving for unit in units),
+        died=any(unit.active == "failed" for unit in down),
+        reason=", ".join(f"{unit.name} {_state(unit)}" for unit in down),
+    )
+
+
+def _state(unit: Unit) -> str:
+    if unit.load == "not-found":
+        return "does not exist"
+    return f"is {unit.load}" if unit.load != "loaded" else f"is {unit.active}"
