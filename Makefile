@@ -15,3 +15,10 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 venv: $(STAMP) ## the virtual environment, with everything for development
+
+.PHONY: install uninstall
+install: ## (root) put it on this machine, or renew what is there
+	systemd/install.sh
+
+uninstall: ## (root) take it back; PURGE=1: configuration and state too
+	PURGE=$(PURGE) systemd/uninstall.sh

@@ -1,0 +1,60 @@
+"""The lines in which sudo is told who may call the helper, and with which words.
+
+Each line is exact: sudo reads *, ?, [ ] and a leading ^ in arguments as patterns, in which a *
+matches spaces and slashes too (sudoers(5), "Wildcards").
+"""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from bridge.policy import Policy, calls
+
+SUDOERS = Path("/etc/sudoers.d/bellpull")
+HELPER = "/opt/bellpull/libexec/bellpull-helper"
+USER = "bellpull"
+
+HEADER = """\
+# Written by `bellpull apply` from the configuration; what is changed here is lost.
+"""
+SPECIAL = re.compile(r"[,:=]")
+EXACT = re.compile(r"[A-Za-z0-9:_.\\@-]+")
+
+
+class SudoersError(Exception):
+    """sudo would not take the lines; the text is one line for a person."""
+
+
+def render(policy: Policy) -> str:
+    """The whole file. Logging and env_reset are sudo's own defaults, and stay."""
+    lines = [f"{USER} ALL=(root) NOPASSWD: {HELPER} {verb} {_exact(name)}\n" for verb, name in calls(policy)]
+    return HEADER + f"Defaults!{HELPER} env_reset, !setenv, !requiretty\n" + "".join(lines)
+
+
+def check(path: Path) -> None:
+    """Let visudo read `path`; SudoersError with what it says."""
+    visudo = shutil.which("visudo", path="/usr/sbin:/usr/bin:/sbin")
+    if visudo is None:
+        raise SudoersError("visudo is not on this machine; install sudo")
+    result = subprocess.run(  # noqa: S603 - fixed words
+        [visudo, "--check", "--strict", "--quiet", "--file", str(path)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    if result.returncode != 0:
+        raise SudoersError(f"visudo refuses {path}: {' '.join(result.stdout.split()) or 'no reason given'}")
+
+
+def _exact(name: str) -> str:
+    """`name` so that sudo matches it and nothing else.
+
+    A backslash is written four times: the file's grammar takes one of two, the pattern too.
+    """
+    if not EXACT.fullmatch(name):
+        raise SudoersError(f"{name!r} cannot be written exactly in sudoers")
+    return SPECIAL.sub(r"\\\g<0>", name.replace("\\", "\\\\\\\\"))
