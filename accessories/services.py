@@ -12,6 +12,9 @@ from bridge.schema import From, Node, Wrong, text
 from bridge.tools import Tools
 from bridge.tools.systemd import TYPES, Systemd, Unit
 
+UNTOLD = ("simple", "exec", "idle")  # service types that are "started" before their program could fail
+FIRST_BREATH = 0.1  # seconds such a program is looked at before its start is believed
+
 
 def unit_name(node: Node) -> str:
     """A unit's full name; ".service" is added where no type is given."""
@@ -95,8 +98,10 @@ class Units(Accessory):
         async with self._systemd.jobs(unit.name) as jobs:
             await self._tools.root.call(verb, unit.name)
             after, result = await jobs.end()
-        if result not in ("done", "skipped"):
-            why = await self._systemd.result(after) if after.active == "failed" else result
+        if verb != "unit-stop" and after.up and await self._systemd.property(after, "Type") in UNTOLD:
+            after = await self._systemd.steady(after, FIRST_BREATH)
+        if result not in ("done", "skipped") or (verb != "unit-stop" and after.active == "failed"):
+            why = await self._systemd.property(after, "Result") if after.active == "failed" else result
             what = {"unit-start": "start", "unit-stop": "stop", "unit-restart": "restart"}[verb]
             raise Failed(f"{unit.name} did not {what} ({why or result}); see `journalctl -u {unit.name}`")
 

@@ -89,6 +89,7 @@ class Entry:
     ignores_bulk: bool = False
     trouble: bool = False
     broken: str = ""
+    place: str = ""  # LINE:COLUMN of its key
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,7 @@ class _Parser:
             ignores_bulk=(common.bulk or defaults.bulk) == "ignore",
             trouble=common.trouble,
             broken=broken,
+            place=f"{key_node.start_mark.line + 1}:{key_node.start_mark.column + 1}",
         )
 
     def kind(self, given: Pairs, node: Node, path: str) -> tuple[str, type[Kind] | None]:

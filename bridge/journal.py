@@ -16,7 +16,7 @@ LONGEST = 500  # characters of a text that comes from outside
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS change (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id INTEGER PRIMARY KEY,    -- rises with every line and every end of a wish
     at REAL NOT NULL,          -- seconds since 1970
     key TEXT NOT NULL,
     old INTEGER,               -- 1 on, 0 off, NULL unknown
@@ -88,7 +88,8 @@ class Journal:
         row_id = self._open_wishes.pop(change.wish, None)
         if row_id is not None:
             db.execute(
-                "UPDATE change SET new = ?, reason = ?, outcome = ?, took = ? WHERE id = ?",
+                "UPDATE change SET id = (SELECT max(id) + 1 FROM change),"
+                " new = ?, reason = ?, outcome = ?, took = ? WHERE id = ?",
                 (change.new, plain(change.reason), change.outcome, change.took, row_id),
             )
             return

@@ -57,7 +57,7 @@ class Keeper:
         self._deadline = deadline
         self._ignores_bulk = ignores_bulk
         self._listeners = listeners
-        self._settled: bool | None = None
+        self.settled: bool | None = None
         self._before: bool | None = None
         self._pressed = False
         self._told: bool | None = None
@@ -74,7 +74,7 @@ class Keeper:
             return self.current.on
         if self._pressed:
             return not self.rest
-        return self._settled
+        return self.settled
 
     # The fact
 
@@ -99,7 +99,7 @@ class Keeper:
 
     def _observe(self, state: State) -> None:
         self.state = state
-        if state.on is None or not state.moving or self._settled is None:
+        if state.on is None or not state.moving or self.settled is None:
             self._settle()
         elif self._hold is None:
             self._hold = asyncio.get_running_loop().call_later(HOLD, self._settle)
@@ -110,8 +110,8 @@ class Keeper:
         if self._hold is not None:
             self._hold.cancel()
             self._hold = None
-        old, self._settled = self._settled, self.state.on
-        if old is not self._settled and self.current is None and not self._pressed:
+        old, self.settled = self.settled, self.state.on
+        if old is not self.settled and self.current is None and not self._pressed:
             self._tell("observed", old)
         self._show()
 
@@ -126,13 +126,13 @@ class Keeper:
         wish.number = next(_numbers)
         refusal = self._refusal(wish, bulk)
         if refusal is not None:
-            self._before = self._settled
+            self._before = self.settled
             self._conclude(wish, refusal)
             return wish
         if running is not None:
             self._conclude(running, Verdict(Outcome.SUPERSEDED, f"{who} asked for {_word(on)}"))
         else:
-            self._before = self._settled
+            self._before = self.settled
         self.current = wish
         self._tell(who, self._before, wish)
         self._show()
@@ -237,7 +237,7 @@ class Keeper:
             key=self.key,
             at=time.time(),
             old=old,
-            new=self.shown if verdict is None else self._settled,
+            new=self.shown if verdict is None else self.settled,
             who=who,
             reason=verdict.reason if verdict else "" if wish else self.state.reason,
             died=wish is None and self.state.died,

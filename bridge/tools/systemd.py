@@ -138,20 +138,25 @@ class Systemd:
         finally:
             self._jobs.discard(jobs)
 
-    async def result(self, unit: Unit) -> str:
-        """Why it failed, in systemd's words ("exit-code", "timeout"); empty when it has none."""
-        kind = unit.name.rpartition(".")[2]
+    async def property(self, unit: Unit, name: str) -> str:
+        """A property of the unit's own type, as text ("Result", "Type"); empty when it has none."""
+        interface = f"{SYSTEMD}.{unit.id.rpartition('.')[2].capitalize()}"
         try:
-            (value,) = await self._ask(
-                "Get",
-                "ss",
-                [f"{SYSTEMD}.{kind.capitalize()}", "Result"],
-                interface=PROPERTIES,
-                path=unit.path,
-            )
+            (value,) = await self._ask("Get", "ss", [interface, name], interface=PROPERTIES, path=unit.path)
         except Unavailable:
             return ""
         return str(value.value)
+
+    async def steady(self, unit: Unit, seconds: float) -> Unit:
+        """Look at a unit for a while; returns early when it is not up any more."""
+        try:
+            async with asyncio.timeout(seconds), contextlib.aclosing(self.watch([unit.name])) as reads:
+                async for (unit,) in reads:
+                    if not unit.up:
+                        break
+        except TimeoutError:
+            pass
+        return unit
 
     async def close(self) -> None:
         if self._bus is not None:

@@ -1,0 +1,153 @@
+"""The composition root: the only place that sees everything."""
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bridge import __version__, log, notify
+from bridge.adapters import Broken, Restarting
+from bridge.config import Bridge, Config, Entry
+from bridge.contract import Accessory, Listener
+from bridge.control import Control
+from bridge.homekit import HomeKit, Settings
+from bridge.journal import Journal
+from bridge.keeper import Keeper
+from bridge.paths import Paths
+from bridge.tools import Tools
+from bridge.tools.processes import hide_from_children
+
+logger = logging.getLogger(__name__)
+
+
+class AppError(Exception):
+    """The bridge cannot run; one line for a person."""
+
+
+class App:
+    """One bridge: its tiles, and everyone who shows them."""
+
+    def __init__(self, config: Config, paths: Paths) -> None:
+        self.tools = Tools(secrets=paths.keys)
+        self.journal = Journal(paths.journal)
+        self.keepers: dict[str, Keeper] = {}
+        kinds = {entry.key: entry.kind_name for entry in config.accessories}
+        self.control = Control(paths.socket, self.keepers, kinds, self.journal)
+        listeners: list[Listener] = [self.journal, self.control]
+        for entry in config.accessories:
+            self.keepers[entry.key] = self._keeper(entry, listeners)
+        self.homekit = HomeKit(
+            _settings(config.bridge), list(self.keepers.values()), paths.keys, version=__version__
+        )
+        listeners.append(self.homekit)
+        self.control.home = self.homekit
+
+    def _keeper(self, entry: Entry, listeners: list[Listener]) -> Keeper:
+        return Keeper(
+            entry.key,
+            entry.name,
+            self._opened(entry),
+            deadline=entry.deadline,
+            ignores_bulk=entry.ignores_bulk,
+            listeners=listeners,
+        )
+
+    def _opened(self, entry: Entry) -> Accessory:
+        if entry.kind is None:
+            return Broken(entry.broken)
+        try:
+            accessory = entry.kind.open(entry.key, self.tools)
+        except Exception as error:
+            logger.exception("%s: cannot be opened", entry.key)
+            return Broken(f"cannot be opened: {type(error).__name__}: {error}")
+        return Restarting(accessory) if entry.action == "restart" else accessory
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        tasks = [asyncio.create_task(keeper.run(), name=key) for key, keeper in self.keepers.items()]
+        tasks.append(asyncio.create_task(_show_life(tasks.copy()), name="watchdog"))
+        try:
+            await self.control.start()
+            await self.homekit.start()
+            notify.tell("READY=1", f"STATUS={len(self.keepers)} accessories")
+            self._greet()
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
+        finally:
+            notify.tell("STOPPING=1")
+            await self._close(tasks)
+
+    async def _close(self, tasks: list[asyncio.Task[None]]) -> None:
+        for keeper in self.keepers.values():
+            await keeper.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=1.0)
+        await self.homekit.stop()
+        await self.control.stop()
+        await self.tools.close()
+        await self.journal.close()
+
+    def _greet(self) -> None:
+        """The setup code belongs on a person's terminal, never in a log."""
+        logger.info(
+            "%d accessories, %s", len(self.keepers), "paired" if self.homekit.paired else "not paired yet"
+        )
+        if not self.homekit.paired and not log.for_journal():
+            from bridge.pairing import invitation
+
+            print(invitation(self.homekit.setup_code, self.homekit.setup_uri), flush=True)
+
+
+async def _show_life(keepers: list[asyncio.Task[None]]) -> None:
+    """Feed systemd's watchdog while the loop turns and every Keeper lives."""
+    interval = notify.watchdog_interval()
+    while True:
+        if interval is None:
+            await asyncio.Event().wait()
+        elif not any(task.done() for task in keepers):
+            notify.tell("WATCHDOG=1")
+        await asyncio.sleep(interval or 0)
+
+
+def _settings(bridge: Bridge) -> Settings:
+    return Settings(bridge.name, bridge.address, bridge.port, bridge.setup_code)
+
+
+def serve(config: Config, paths: Paths) -> None:
+    """Run the bridge in this process until it is told to stop; raises AppError."""
+    os.umask(0o077)
+    _prepare(paths)
+    hide_from_children()
+    with _only_one(paths.state / "lock"):
+        asyncio.run(App(config, paths).run())
+
+
+def _prepare(paths: Paths) -> None:
+    try:
+        paths.state.mkdir(parents=True, exist_ok=True)
+        paths.keys.mkdir(mode=0o700, exist_ok=True)
+        paths.keys.chmod(0o700)
+    except OSError as error:
+        raise AppError(f"{error.filename}: cannot be used for the bridge's state: {error.strerror}") from None
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """Hold the lock that keeps two bridges from sharing one state."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AppError(f"{path.parent}: another bridge is running with this state") from None
+        yield
