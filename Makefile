@@ -16,6 +16,25 @@ $(STAMP): pyproject.toml
 
 venv: $(STAMP) ## the virtual environment, with everything for development
 
+.PHONY: test test-all check coverage
+test: $(STAMP) ## what an ordinary user can run; says what was left out
+	$(BIN)/pytest -m "not root"
+
+test-all: $(STAMP) ## (root) everything, with real servers in boxes; nothing skipped
+	tests/machine.sh
+	$(BIN)/pytest --no-skips
+
+check: $(STAMP) coverage ## style, types, who imports whom, coverage
+	$(BIN)/ruff check --quiet
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+# What decides about a person's wish, and what runs as root: every branch.
+coverage: $(STAMP)
+	$(BIN)/coverage run --branch -m pytest --quiet -m "not root" tests/unit
+	$(BIN)/coverage report --include='bridge/keeper.py,bridge/helper/*' --show-missing --skip-covered --fail-under=100
+
 .PHONY: install uninstall
 install: ## (root) put it on this machine, or renew what is there
 	systemd/install.sh

@@ -27,9 +27,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.get_closest_marker("root"):
-            item.config.stash[not_run] = item.config.stash.get(not_run, 0) + 1
+    config = items[0].config
+    if "not root" in config.option.markexpr:
+        config.stash[not_run] = sum(item.get_closest_marker("root") is not None for item in items)
 
 
 def _disbelieved(terminal: pytest.TerminalReporter) -> Iterator[str]:
