@@ -1,4 +1,4 @@
-"""What kinds are handed to reach the machine: root, systemd, processes.
+"""What kinds are handed to reach the machine: root, systemd, processes, files.
 
 Each tool is made when a kind first asks for it, so that a bridge with only commands never
 loads D-Bus.
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bridge.tools.inotify import Inotify
     from bridge.tools.processes import Processes
     from bridge.tools.root import Root
     from bridge.tools.systemd import Systemd
@@ -39,8 +40,14 @@ class Tools:
 
         return Processes(self.secrets)
 
+    @cached_property
+    def inotify(self) -> "Inotify":
+        from bridge.tools.inotify import Inotify
+
+        return Inotify()
+
     async def close(self) -> None:
         """Let go of what was opened."""
-        for tool in ("systemd", "processes"):
+        for tool in ("systemd", "processes", "inotify"):
             if tool in self.__dict__:
                 await self.__dict__[tool].close()
