@@ -96,10 +96,11 @@ def inspect_installation() -> None:
 
 
 def _inspect_tree(top: str) -> None:
-    trust.inspect(top)
+    seen: trust.Seen = {}
+    trust.inspect(top, seen)
     for folder, folders, files in os.walk(top):
         for name in folders + files:
-            trust.inspect(f"{folder}/{name}")
+            trust.inspect(f"{folder}/{name}", seen)
 
 
 def _inspect_folders(places: Places) -> None:

@@ -52,7 +52,7 @@ install_code() {
     copy=$(mktemp -d)
     trap 'rm -rf "$copy"' EXIT
     cp -R --no-preserve=all pyproject.toml README.md bridge accessories "$copy"
-    (cd / && $venv/bin/python3 -I -m pip install --quiet --disable-pip-version-check --no-input \
+    (cd / && $venv/bin/python3 -I -m pip install --quiet --disable-pip-version-check --no-input --use-pep517 \
         --root-user-action=ignore --no-cache-dir "$copy")
     ln -sfn $venv/bin/bellpull $link
 }

@@ -10,7 +10,6 @@ from .running import run
 
 def main(arguments: Sequence[str]) -> int:
     """Do what the two words ask and say how it went; the exit code, 0 if it was done."""
-    process.reset()
     refusal = attempt(arguments)
     try:
         os.write(1, answer(refusal))
@@ -22,6 +21,7 @@ def main(arguments: Sequence[str]) -> int:
 def attempt(arguments: Sequence[str]) -> Refusal | None:
     """None when it was done, else why not; never an exception."""
     try:
+        process.reset()
         _serve(arguments)
     except Refusal as refusal:
         return refusal

@@ -41,7 +41,7 @@ def reset() -> None:
     os.umask(0o022)
     os.environ.clear()
     os.environ.update(ENVIRONMENT)
-    os.setpriority(os.PRIO_PROCESS, 0, 0)
+    _set_niceness()
     for limit, wanted in LIMITS.items():
         _set_limit(limit, wanted)
 
@@ -72,9 +72,16 @@ def _own_descriptors() -> None:
                 pass
 
 
+def _set_niceness() -> None:
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
+    except OSError:  # root of a container may not
+        pass
+
+
 def _set_limit(limit: int, wanted: tuple[int, int]) -> None:
     try:
         resource.setrlimit(limit, wanted)
-    except (ValueError, OSError):  # root of a container may not raise it
+    except (ValueError, OSError):  # nor raise these
         hard = resource.getrlimit(limit)[1]
         resource.setrlimit(limit, (hard, hard))

@@ -15,6 +15,9 @@ from .answer import Refusal
 MOST_LINKS = 40  # as the kernel's own
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
+Seen = dict[str, int]
+"""Path -> mode, of what was judged already."""
+
 
 class Untrusted(Refusal):
     """Somebody but root could change it; the text names the path and what is wrong with it."""
@@ -30,9 +33,13 @@ class Missing(Untrusted):
         super().__init__(path, "there is no such file")
 
 
-def inspect(path: str) -> str:
-    """The real path that an absolute `path` leads to; Untrusted unless only root can change it."""
-    _judge("/", os.lstat("/"))
+def inspect(path: str, seen: Seen | None = None) -> str:
+    """The real path that an absolute `path` leads to; Untrusted unless only root can change it.
+
+    Pass the same `seen` to look at each folder of many paths once.
+    """
+    seen = {} if seen is None else seen
+    _look("/", seen)
     here, ahead, links = "/", path.split("/")[::-1], 0
     while ahead:
         name = ahead.pop()
@@ -42,7 +49,7 @@ def inspect(path: str) -> str:
             here = os.path.dirname(here)
             continue
         step = os.path.join(here, name)
-        if not stat.S_ISLNK(_look(step)):
+        if not stat.S_ISLNK(_look(step, seen)):
             here = step
             continue
         links += 1
@@ -88,10 +95,11 @@ def inspect_command(argv: Sequence[str]) -> None:
 
 def inspect_loaded() -> None:
     """Untrusted unless only root can change the interpreter and all code that it has loaded."""
-    inspect(sys.executable)
+    seen: Seen = {}
+    inspect(sys.executable, seen)
     for path in _code_files():
         try:
-            inspect(path)
+            inspect(path, seen)
         except Missing:  # a module that was never cached; the folder has been judged on the way
             pass
 
@@ -117,21 +125,24 @@ def _interpreter(path: str) -> str:
 
 def _code_files() -> Iterator[str]:
     for module in list(sys.modules.values()):
-        for path in (getattr(module, "__file__", None), getattr(module.__spec__, "cached", None)):
+        spec = getattr(module, "__spec__", None)
+        for path in (getattr(module, "__file__", None), getattr(spec, "cached", None)):
             if path:
                 yield path
 
 
-def _look(path: str) -> int:
+def _look(path: str, seen: Seen) -> int:
     """The mode of what lies at `path`, judged."""
-    try:
-        status = os.lstat(path)
-    except FileNotFoundError:
-        raise Missing(path) from None
-    except OSError as error:
-        raise Untrusted(path, error.strerror or str(error)) from None
-    _judge(path, status)
-    return status.st_mode
+    if path not in seen:
+        try:
+            status = os.lstat(path)
+        except FileNotFoundError:
+            raise Missing(path) from None
+        except OSError as error:
+            raise Untrusted(path, error.strerror or str(error)) from None
+        _judge(path, status)
+        seen[path] = status.st_mode
+    return seen[path]
 
 
 def _judge(path: str, status: os.stat_result) -> None:

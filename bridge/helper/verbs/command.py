@@ -7,6 +7,8 @@ bridge's own service, and die with it. systemd starts this one, in the state in 
 starts any, and `timeout` in it keeps the deadline when nobody waits any longer.
 """
 
+import os
+
 from ..plan import Plan
 from ..policy import Policy, denied, unusable
 
@@ -27,6 +29,9 @@ def off(policy: Policy, key: str) -> Plan:
 
 def _service(which: str, policy: Policy, key: str) -> Plan:
     argv, seconds = _entry(which, policy, key)
+    unit = (
+        f"bellpull-{key}-{which}-{os.urandom(4).hex()}"  # the last one of this name may still have children
+    )
     return Plan(
         (
             SYSTEMD_RUN,
@@ -34,7 +39,10 @@ def _service(which: str, policy: Policy, key: str) -> Plan:
             "--collect",
             "--quiet",
             "--no-ask-password",
+            f"--unit={unit}",
             f"--description=Bellpull: {key} {which}",
+            f"--property=SyslogIdentifier=bellpull-{key}",
+            "--property=IgnoreSIGPIPE=no",
             "--property=KillMode=process",  # what it leaves in the background stays
             "--",
             TIMEOUT,
