@@ -6,7 +6,7 @@ Each test has a box of its own, switched on for it: nothing it breaks is another
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -14,6 +14,8 @@ from tests.e2e.box import Box, Image
 from tests.e2e.box.debian import debian
 from tests.e2e.box.leftovers import cgroups
 from tests.e2e.install import clean_copy, install
+from tests.e2e.server import CONFIG, Server
+from tests.phone import Phone
 
 
 def why_not() -> str:
@@ -61,3 +63,19 @@ def installed(with_bellpull: Image) -> Iterator[Box]:
     """A server of this test's own on which Bellpull was just installed, and does not run yet."""
     with Box(with_bellpull) as box:
         yield box
+
+
+@pytest.fixture
+async def server(installed: Box) -> AsyncIterator[Server]:
+    """The same, configured with the tiles of tests/e2e/server.py and running."""
+    server = Server(installed)
+    server.configure(CONFIG)
+    server.start()
+    yield server
+    await server.close()
+
+
+@pytest.fixture
+async def phone(server: Server) -> Phone:
+    """A phone that is paired with `server`."""
+    return await server.phone()

@@ -245,6 +245,7 @@ class Box:
     def _wait_for_the_end(self, within: float) -> None:
         assert self._unshare is not None
         self._unshare.wait(within)
+        self.lan.detach()
         remove_cgroup(self._cgroup)
 
     def remove(self) -> None:
