@@ -48,7 +48,7 @@ def reset() -> None:
 
 def signals_with_a_choice() -> set[signal.Signals]:
     """Every signal whose effect a process can choose."""
-    return {number for number in signal.Signals if number not in (signal.SIGKILL, signal.SIGSTOP)}
+    return signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 def _hold_signals() -> None:
