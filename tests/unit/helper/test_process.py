@@ -33,7 +33,7 @@ print(sorted(int(name) for name in os.listdir("/proc/self/fd"))[:3], os.path.exi
 print(os.getcwd(), oct(os.umask(0)), dict(os.environ) == process.ENVIRONMENT)
 print(process.resource.getrlimit(process.resource.RLIMIT_FSIZE)[0])
 print(os.getpriority(os.PRIO_PROCESS, 0))
-status = dict(line.split(None, 1) for line in open("/proc/self/status") if line.startswith("Sig"))
+status = dict(line.split() for line in open("/proc/self/status") if line.startswith("Sig"))
 print(status["SigBlk:"], status["SigIgn:"], status["SigCgt:"])
 """
 
