@@ -21,7 +21,6 @@ from bridge.tools.processes import Child, Ended
 CATCH_UP = (0.0, 0.1, 0.2, 0.4, 0.8)  # seconds before each look whether `state` has followed a set
 RETRY = 10.0  # seconds, at most, until a `state` that could not tell is asked again
 CALM = 0.2  # seconds between reads that only `watch` asks for, so that a busy path is no busy loop
-FIRST_BREATH = 0.2  # seconds a `run` program is looked at before its start is believed
 
 
 @dataclass(frozen=True)
@@ -205,15 +204,7 @@ class Program(Accessory):
             return self._state
 
     async def _start(self) -> None:
-        processes = self._tools.processes
-        child = await processes.keep(self._argv, log=self._log)
-        try:
-            await asyncio.wait({child.ended}, timeout=FIRST_BREATH)
-        except asyncio.CancelledError:
-            await processes.end(child)
-            raise
-        if child.ended.done():
-            raise Failed(f"it ended at once: {child.ended.result()}")
+        child = await self._tools.processes.keep(self._argv, log=self._log)
         self._child, self._stopping = child, False
         self._show(State(True))
         child.ended.add_done_callback(lambda ended: self._gone(ended.result()))

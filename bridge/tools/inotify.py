@@ -68,7 +68,11 @@ class Inotify:
         if self._fd < 0:
             self._open()
         watch = Watch(self, paths, callback)
-        self._arm(watch)
+        try:
+            self._arm(watch)
+        except Unavailable:
+            watch.close()
+            raise
         return watch
 
     def _open(self) -> None:

@@ -17,6 +17,7 @@ from bridge.tools.output import Output
 
 PATIENCE = 2.0  # seconds between asking a command's group to end and making it
 LEASH_PATIENCE = 5.0  # the same for a program that runs as long as its tile is on
+FIRST_BREATH = 0.25  # seconds such a program is looked at before its start is believed
 LAST_WAIT = 1.0  # seconds a killed process has to be gone; one that waits for a disk may not be
 BACKGROUND = 64  # pipes kept for children that outlive their command
 
@@ -165,7 +166,10 @@ class Processes:
         return child.ended.result()
 
     async def keep(self, argv: Sequence[str], *, log: logging.Logger) -> Child:
-        """Start a program that ends with the bridge at the latest; raises Failed when it cannot."""
+        """Start a program that is to go on until `end()`; it ends with the bridge at the latest.
+
+        Raises Failed when it cannot be started, or ends at once.
+        """
         await self._ready()
         ours, theirs = os.pipe()[::-1]
         try:
@@ -176,7 +180,15 @@ class Processes:
             raise
         finally:
             os.close(theirs)
-        return self._adopt(Leashed(process, log, ours))
+        child = self._adopt(Leashed(process, log, ours))
+        try:
+            await asyncio.wait({child.ended}, timeout=FIRST_BREATH)
+        except asyncio.CancelledError:
+            await self.end(child)
+            raise
+        if child.ended.done():
+            raise Failed(f"it ended at once: {child.ended.result()}")
+        return child
 
     async def end(self, child: Child) -> None:
         """End a child's whole group; goes on even when the caller is cancelled."""
