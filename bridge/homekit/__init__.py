@@ -3,6 +3,5 @@
 from bridge.homekit.faces import Companion
 from bridge.homekit.homekit import HomeKit, HomeKitError, Settings
 from bridge.homekit.identity import is_setup_code
-from bridge.homekit.qr import invitation, qr
 
-__all__ = ["Companion", "HomeKit", "HomeKitError", "Settings", "invitation", "is_setup_code", "qr"]
+__all__ = ["Companion", "HomeKit", "HomeKitError", "Settings", "is_setup_code"]

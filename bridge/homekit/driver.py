@@ -36,11 +36,10 @@ class Driver(AccessoryDriver):  # type: ignore[misc]
     def __init__(
         self, store: Store, code: str, host: str | None, port: int, changed: Callable[[], None]
     ) -> None:
-        # An address in any case: without one HAP-python looks for it by way of the internet.
-        super().__init__(
-            loop=asyncio.get_running_loop(), address=host or EVERYWHERE, port=port, pincode=code.encode()
-        )
-        self.tid = threading.current_thread()
+        # Without an address HAP-python looks for one by way of the internet, and without a loop it
+        # makes one with a pool of threads; the real loop comes with async_start().
+        nowhere: Any = object()
+        super().__init__(loop=nowhere, address=host or EVERYWHERE, port=port, pincode=code.encode())
         self.aio_stop_event = asyncio.Event()
         self.store = store
         self.setup = PairSetup(store, code)
@@ -50,6 +49,12 @@ class Driver(AccessoryDriver):  # type: ignore[misc]
         self._keys: dict[int, str] = {}
         self._changed = changed
         self.adopt()
+
+    async def async_start(self) -> None:
+        """Listen. Raises OSError when the port or the address is not to be had."""
+        self.loop = asyncio.get_running_loop()
+        self.tid = threading.current_thread()
+        await self.http_server.async_start(self.loop)
 
     def adopt(self) -> None:
         """Bring HAP-python's state up to the key store."""

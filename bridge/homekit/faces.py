@@ -82,7 +82,7 @@ class SwitchFace(Face):
         self.tile = tile
         self._wish = 0
         self._later: asyncio.TimerHandle | asyncio.Handle | None = None
-        self.update()
+        self.shows.value = bool(tile and tile.shown)
 
     @property
     def available(self) -> bool:

@@ -102,8 +102,8 @@ class Handler(HAPServerHandler):  # type: ignore[misc]
 
     @property
     def who(self) -> str:
-        """The controller as people see it: a short part of its id, which is no secret."""
-        return f"HomeKit {str(self.client_uuid)[:4].upper()}"
+        assert self.client_uuid is not None
+        return controller_name(self.client_uuid)
 
     # Without a pairing
 
@@ -242,6 +242,11 @@ class Handler(HAPServerHandler):  # type: ignore[misc]
 
     def _pairings_error(self, answer: Answer, error: bytes) -> None:
         answer.tlv(tlv.encode(TAG.SEQUENCE_NUM, M2, TAG.ERROR_CODE, error))
+
+
+def controller_name(id: UUID) -> str:
+    """A controller as people see it: a short part of its id, which is no secret."""
+    return f"HomeKit {str(id)[:4].upper()}"
 
 
 def json_object(body: bytes) -> dict[str, Any]:

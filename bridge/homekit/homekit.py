@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from errno import EADDRINUSE, EADDRNOTAVAIL
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from zeroconf import ServiceInfo
 
@@ -14,8 +15,9 @@ from bridge.homekit import faces, identity
 from bridge.homekit.advertise import Advertiser, service_info
 from bridge.homekit.driver import Driver
 from bridge.homekit.faces import Companion, Face, SensorFace, SwitchFace
+from bridge.homekit.handler import controller_name
 from bridge.homekit.quiet import keep_quiet
-from bridge.homekit.store import Keys, Pairing, Store, StoreError
+from bridge.homekit.store import Keys, Store, StoreError
 
 log = logging.getLogger("bridge.homekit")
 
@@ -38,7 +40,7 @@ class Settings:
 
 
 class HomeKit:
-    """A contract.Listener. To be made on the running loop."""
+    """A contract.Listener."""
 
     def __init__(
         self,
@@ -65,7 +67,6 @@ class HomeKit:
         try:
             self._publish(tiles, companions)
         except (identity.TooMany, StoreError) as error:
-            self._store.close()
             raise HomeKitError(str(error)) from error
         self._driver.identified = identified
         self._advertiser = Advertiser(self._describe, settings.address)
@@ -103,7 +104,7 @@ class HomeKit:
     async def start(self) -> None:
         """Answer and advertise. Raises HomeKitError."""
         try:
-            await self._driver.http_server.async_start(self._driver.loop)
+            await self._driver.async_start()
         except OSError as error:
             raise HomeKitError(_explain(error, self._settings)) from error
         await self._advertiser.start()
@@ -113,7 +114,6 @@ class HomeKit:
         await self._advertiser.stop()
         if self._driver.http_server.server is not None:
             self._driver.http_server.async_stop()
-        self._store.close()
 
     # What happens to the tiles
 
@@ -165,8 +165,12 @@ class HomeKit:
         """Whether too many wrong codes were tried, so that nobody can pair until unlock()."""
         return self._driver.setup.locked
 
-    def pairings(self) -> list[Pairing]:
-        return list(self._store.keys.pairings.values())
+    def pairings(self) -> list[dict[str, Any]]:
+        """Who is paired: {"id": its UUID, "who": its name in the journal, "admin": bool} each."""
+        return [
+            {"id": pairing.id, "who": controller_name(id), "admin": pairing.admin}
+            for id, pairing in self._store.keys.pairings.items()
+        ]
 
     def aid_of(self, key: str) -> int:
         """The accessory id of a key; raises KeyError."""

@@ -5,7 +5,6 @@ before it is true in memory, and nobody is told of one that could not be stored.
 """
 
 import asyncio
-import fcntl
 import hashlib
 import json
 import logging
@@ -79,28 +78,24 @@ class Keys:
 
 
 class Store:
-    """The keys in a folder of their own; the folder is locked while the store is open."""
+    """The keys, in a private folder of their own."""
 
     def __init__(self, folder: Path, make: Callable[[], Keys]) -> None:
         """Open, or make what is not there yet. Raises StoreError; blocks for a few fsyncs."""
         self._folder = folder
-        self._lock = _lock(folder)
         self._turn = asyncio.Lock()
         self._changes: set[asyncio.Task[None]] = set()
-        try:
-            self.keys = self._load(make)
-        except BaseException:
-            self.close()
-            raise
+        _prepare(folder)
+        self._load(make)
 
-    def _load(self, make: Callable[[], Keys]) -> Keys:
+    def _load(self, make: Callable[[], Keys]) -> None:
         found: list[Keys] = []
         damage: list[str] = []
         for name in (FILE, COPY):
             try:
                 found.append(_decode(_read(self._folder / name)))
             except Damaged as error:
-                damage.append(str(error))
+                damage.append(f"{name} {error}")
         if not found and any((self._folder / name).exists() for name in (FILE, COPY)):
             raise StoreError(
                 f"{self._folder}: both copies of the key store are damaged; restore {FILE} from a"
@@ -113,7 +108,6 @@ class Store:
             self.save(found[0])
         else:
             self.keys = found[0]
-        return self.keys
 
     async def change(self, step: Callable[[Keys], Keys]) -> None:
         """Store step(keys), then make it true. Raises StoreError, and nothing has changed then.
@@ -145,34 +139,32 @@ class Store:
                 _write_synced(new, data)
             for new, final in names:
                 new.replace(final)
-            os.fsync(self._lock)
+            _sync_folder(self._folder)
         except OSError as error:
             for new, _ in names:
                 with suppress(OSError):
                     new.unlink(missing_ok=True)
             raise StoreError(f"{self._folder}: the key store cannot be written: {error.strerror}") from error
 
-    def close(self) -> None:
-        os.close(self._lock)
 
-
-def _lock(folder: Path) -> int:
-    """Hold the folder, private and for one bridge alone; returns its descriptor."""
+def _prepare(folder: Path) -> None:
+    """Make the folder, and make it private."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
-            os.fchmod(descriptor, 0o700)
+        if stat.S_IMODE(folder.stat().st_mode) & 0o077:
+            folder.chmod(0o700)
     except OSError as error:
         raise StoreError(
             f"{folder}: the key store cannot be opened: {error.strerror}; it must belong to the bridge's user"
         ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+        os.fsync(descriptor)
+    finally:
         os.close(descriptor)
-        raise StoreError(f"{folder}: another bridge is using this key store; stop it first") from error
-    return descriptor
 
 
 def _write_synced(path: Path, data: bytes) -> None:
@@ -187,7 +179,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise Damaged(f"{path} is missing") from None
+        raise Damaged("is missing") from None
     except OSError as error:
         raise StoreError(f"{path}: the key store cannot be read: {error.strerror}") from error
 
@@ -209,7 +201,7 @@ def _decode(data: bytes) -> Keys:
         whole = json.loads(data)
         plain = whole["keys"]
         if whole["sha256"] != _checksum(plain):
-            raise Damaged("its checksum does not match")
+            raise Damaged("is not what was written")
         if plain.pop("format") != FORMAT:
             raise StoreError("the key store was written by another version of Bellpull; use that one")
         pairings = [
@@ -222,7 +214,7 @@ def _decode(data: bytes) -> Keys:
             **plain, private_key=secret, places=places, pairings={UUID(item.id): item for item in pairings}
         )
     except (ValueError, TypeError, KeyError) as error:
-        raise Damaged("it is not readable") from error
+        raise Damaged("is not readable") from error
 
 
 def _checksum(plain: dict[str, Any]) -> str:
