@@ -152,7 +152,7 @@ def _write(policy: Policy, places: Places, gid: int) -> list[str]:
     text = json.dumps(policy, indent=1, ensure_ascii=False) + "\n"
     law = [
         RootFile(places.policy, text, 0o640, gid),
-        RootFile(places.sudoers, sudoers.render(policy), 0o440, 0),
+        RootFile(places.sudoers, sudoers.render(policy), 0o440),
     ]
     stale = [file for file in law if not file.is_there()]
     if not stale:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class RootFile:
-    """What should lie at `path`: text, mode and group; the owner is who writes it."""
+    """What should lie at `path`; the owner is who writes it, and so is the group unless it is told."""
 
     path: Path
     text: str
     mode: int
-    gid: int
+    gid: int | None = None
 
     def is_there(self) -> bool:
         """Is it all as it should be, mode and owner included?"""
@@ -23,7 +23,8 @@ class RootFile:
             status = self.path.lstat()
             return (
                 status.st_mode == stat.S_IFREG | self.mode
-                and (status.st_uid, status.st_gid) == (os.geteuid(), self.gid)
+                and status.st_uid == os.geteuid()
+                and self.gid in (None, status.st_gid)
                 and self.path.read_bytes() == self.text.encode()
             )
         except FileNotFoundError:
@@ -42,7 +43,7 @@ class RootFile:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(self.text)
                 file.flush()
-                os.fchown(file.fileno(), -1, self.gid)
+                os.fchown(file.fileno(), -1, -1 if self.gid is None else self.gid)
                 os.fchmod(file.fileno(), self.mode)
                 os.fsync(file.fileno())
             yield draft

@@ -38,7 +38,12 @@ find_python() {
     fail "no Python 3.11 or later of root's own; install python3"
 }
 
+# What an earlier hand left open is not built upon.
 make_venv() {
+    if [ -n "$(find $opt '(' ! -uid 0 -o ! -type l -perm /022 ')' -print -quit)" ]; then
+        rm -rf $opt
+        install -d -m 755 $opt
+    fi
     python=$(find_python)
     $python -I -c 'import ensurepip' 2>/dev/null || fail "$python cannot make virtual environments; install python3-venv"
     want=$($python -I -c 'import sys; print(sys.version)')

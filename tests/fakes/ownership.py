@@ -1,4 +1,4 @@
-"""Imitates who owns what, over a real tree of files: everything is root's unless told otherwise."""
+"""Imitates who owns what, over a real tree of files: all is root's unless told otherwise, and so are we."""
 
 import os
 import stat
@@ -26,6 +26,9 @@ class Ownership:
 
     def fstat(self, descriptor: int) -> os.stat_result:
         return self._as_told(str(Path(f"/proc/self/fd/{descriptor}").readlink()), os.fstat(descriptor))
+
+    def geteuid(self) -> int:
+        return 0
 
     def _as_told(self, path: str, status: os.stat_result) -> os.stat_result:
         mode = status.st_mode & ~(stat.S_IWGRP | stat.S_IWOTH) | self._writable.get(path, 0)
