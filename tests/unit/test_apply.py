@@ -112,8 +112,10 @@ def test_when_visudo_refuses_neither_file_changes(
     assert [path.name for path in config.parent.iterdir()] == ["config.yaml"]
 
 
-def test_who_is_not_root_is_told_how(config: Path, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(applying.os, "geteuid", lambda: 1000)
+def test_who_is_not_root_is_told_how(
+    config: Path, places: Places, owners: Ownership, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owners, "geteuid", lambda: 1000)
     assert "sudo bellpull apply" in refused(config, places)[0]
 
 
