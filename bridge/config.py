@@ -30,7 +30,7 @@ def homekit_name(node: Node) -> str:
     return name
 
 
-def setup_code(node: Node) -> str:
+def a_setup_code(node: Node) -> str:
     """XXX-XX-XXX, none of the codes the HomeKit specification forbids."""
     code = schema.text(node)
     if not re.fullmatch(r"\d{3}-\d{2}-\d{3}", code, re.ASCII):
@@ -40,14 +40,14 @@ def setup_code(node: Node) -> str:
     return code
 
 
-def port(node: Node) -> int:
+def a_port(node: Node) -> int:
     number = schema.integer(node)
     if not 1024 <= number <= 65535:
         raise Wrong(f"{number} cannot be used as a port; write one from 1024 to 65535")
     return number
 
 
-def address(node: Node) -> str:
+def an_address(node: Node) -> str:
     written = schema.text(node)
     try:
         return str(ipaddress.ip_address(written))
@@ -57,12 +57,16 @@ def address(node: Node) -> str:
 
 @dataclass(frozen=True)
 class Bridge:
-    """`bridge:`, how the bridge shows itself on the network."""
+    """`bridge:`, how the bridge shows itself on the network.
+
+    The readers have names of their own: a class body holds a field's default already when it
+    evaluates the field's annotation.
+    """
 
     name: Annotated[str, From(homekit_name)] = "Bellpull"
-    address: Annotated[str | None, From(address)] = None
-    port: Annotated[int, From(port)] = 21100
-    setup_code: Annotated[str | None, From(setup_code)] = None
+    address: Annotated[str | None, From(an_address)] = None
+    port: Annotated[int, From(a_port)] = 21100
+    setup_code: Annotated[str | None, From(a_setup_code)] = None
 
 
 @dataclass(frozen=True)
