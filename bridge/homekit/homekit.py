@@ -103,11 +103,15 @@ class HomeKit:
 
     async def start(self) -> None:
         """Answer and advertise. Raises HomeKitError."""
+        await self.listen()
+        await self._advertiser.start()
+
+    async def listen(self) -> None:
+        """Answer those who know the address. Raises HomeKitError."""
         try:
             await self._driver.async_start()
         except OSError as error:
             raise HomeKitError(_explain(error, self._settings)) from error
-        await self._advertiser.start()
 
     async def stop(self) -> None:
         """Say goodbye and hang up; quick."""
