@@ -67,7 +67,7 @@ class Fence:
         self, argv: list[str], *, stdin: int, stdout: int, env: dict[str, str]
     ) -> subprocess.Popen[bytes]:
         """Start a program in a session of its own, stderr a pipe; raises OSError. About 0.3 ms."""
-        box: list[subprocess.Popen[bytes] | OSError] = []
+        box: list[subprocess.Popen[bytes] | Exception] = []
 
         def restricted() -> None:
             try:
@@ -82,15 +82,16 @@ class Fence:
                         start_new_session=True,
                     )
                 )
-            except OSError as error:
+            except Exception as error:
                 box.append(error)
 
         thread = threading.Thread(target=restricted, name="start a command")
         thread.start()
         thread.join()
-        if isinstance(box[0], OSError):
-            raise box[0]
-        return box[0]
+        (started,) = box
+        if isinstance(started, Exception):
+            raise started
+        return started
 
     def _enter(self) -> None:
         _prctl(PR_SET_NO_NEW_PRIVS, 1)
@@ -118,8 +119,8 @@ class Fence:
         for entry in self._beside():
             try:
                 _allow(ruleset, entry, rights)
-            except OSError as error:
-                log.warning("commands cannot reach %s: %s", entry.path, error.strerror)
+            except OSError:
+                pass  # gone meanwhile, or nothing that a command could open either
         return ruleset
 
     def _beside(self) -> Iterator[os.DirEntry[str]]:

@@ -88,6 +88,7 @@ def bridge() -> Iterator[Bridge]:
     bridge.keys.mkdir(parents=True)
     (bridge.keys / "secret").write_text("0451\n")
     (bridge.state / "journal").touch()
+    os.mkfifo(bridge.state / "fifo")
     (bridge.state / "way-in").symlink_to(bridge.keys)
     (bridge.state / "folder").mkdir()
     for path in (bridge.state, *bridge.state.rglob("*")):
