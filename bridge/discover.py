@@ -111,7 +111,7 @@ def write(path: Path) -> None:
     """
     gid = _group() if os.geteuid() == 0 else None
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "x", encoding="utf-8", opener=_private) as file:  # noqa: PTH123 - needs an opener
+    with open(path, "x", encoding="utf-8", opener=_private) as file:
         file.write(draft())
         if gid is not None:
             os.fchown(file.fileno(), 0, gid)

@@ -63,7 +63,7 @@ class Keeper:
         self._told: bool | None = None
         self._hold: asyncio.TimerHandle | None = None
         self._moved = asyncio.Event()
-        self._turn = asyncio.Lock()
+        self._job: asyncio.Future[State] | None = None
         self._pursuits: set[asyncio.Task[None]] = set()
 
     @property
@@ -91,8 +91,9 @@ class Keeper:
             except Unavailable as trouble:
                 reason = str(trouble)
             except Exception as error:
-                log.exception("%s: observing it failed", self.key)
                 reason = f"observing it failed: {type(error).__name__}: {error}"
+                if reason != self.state.reason:
+                    log.exception("%s: observing it failed", self.key)
             self._observe(State(None, reason=reason))
             await asyncio.sleep(pause)
             pause = min(pause * 2, RETRY_LAST)
@@ -155,7 +156,7 @@ class Keeper:
     async def _pursue(self, wish: Wish) -> None:
         limit = asyncio.timeout_at(wish.deadline)
         try:
-            async with limit, self._turn:
+            async with limit:
                 verdict = await self._carry_out(wish)
         except Trouble as trouble:
             verdict = trouble.verdict
@@ -181,16 +182,21 @@ class Keeper:
         return Verdict(Outcome.FAILED, self.state.reason or f"it is still {_word(not wish.on)}")
 
     async def _act(self, on: bool) -> State:
-        """Call set() so that a kind which does not let itself be cancelled wedges nothing."""
-        job = asyncio.ensure_future(self._accessory.set(on))
+        """Call set(), one call at a time; a kind that cannot be cancelled wedges nothing."""
+        await self._let_go()
+        self._job = asyncio.ensure_future(self._accessory.set(on))
         try:
-            return await asyncio.shield(job)
+            return await asyncio.shield(self._job)
         except asyncio.CancelledError:
-            job.cancel()
-            await asyncio.wait({job}, timeout=GRACE)
-            if not job.done():
-                log.error("%s: turning it %s goes on although it was called off", self.key, _word(on))
+            self._job.cancel()
             raise
+
+    async def _let_go(self) -> None:
+        """Wait until the last set() has returned, for GRACE seconds at most."""
+        if self._job is not None and not self._job.done():
+            await asyncio.wait({self._job}, timeout=GRACE)
+            if not self._job.done():
+                log.error("%s: turning it on or off goes on although it was called off", self.key)
 
     def _end(self, wish: Wish, verdict: Verdict) -> None:
         if wish is not self.current:
@@ -219,7 +225,8 @@ class Keeper:
         for pursuit in self._pursuits:
             pursuit.cancel()
         if self._pursuits:
-            await asyncio.wait(self._pursuits, timeout=GRACE)
+            await asyncio.wait(self._pursuits)
+        await self._let_go()
 
     # The story
 
