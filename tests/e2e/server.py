@@ -45,8 +45,9 @@ class Server:
         self.box.run(["bellpull", "apply"])
 
     def start(self) -> None:
-        """As README says; returns when systemd believes that the bridge is ready."""
-        self.box.run(["systemctl", "enable", "--now", "bellpull"])
+        """As README says; returns when the bridge has told systemd that it is ready."""
+        done = self.box.run(["systemctl", "enable", "--now", "bellpull"], check=False)
+        assert done.returncode == 0, self.box.journal("bellpull")
 
     def stop(self, *units: str) -> None:
         self.box.run(["systemctl", "stop", *units])
