@@ -90,7 +90,8 @@ configure() {
     [ -e $config ] || $venv/bin/bellpull --config $config init
     chown root:bellpull $config
     chmod 640 $config
-    $venv/bin/bellpull --config $config apply
+    $venv/bin/bellpull --config $config apply ||
+        fail "installed, but root allows nothing new: correct $config, then run: sudo bellpull apply"
 }
 
 make_user

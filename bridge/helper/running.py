@@ -15,6 +15,8 @@ GOODBYES = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM}
 def run(plan: Plan) -> None:
     """Run it to its end; Refusal with code unsafe, failed, timeout or interrupted."""
     trust.inspect_command(plan.argv)
+    if plan.first:
+        run(Plan(plan.first, deadline=plan.deadline))
     started = time.monotonic()
     child, errors = _spawn(plan)
     code = _wait(child, plan)

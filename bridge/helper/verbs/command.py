@@ -4,7 +4,8 @@ Policy: "commands": {KEY: {"on": [PROGRAM, ARG, …], "off": […], "timeout": S
 
 Why a service: a child of ours would live in the control group and see the file systems of the
 bridge's own service, and die with it. systemd starts this one, in the state in which it
-starts any, and `timeout` in it keeps the deadline when nobody waits any longer.
+starts any, and `timeout` in it keeps the deadline when nobody waits any longer. So that commands of one
+tile neither pile up nor overtake each other, each ends what is left of the one before.
 """
 
 import os
@@ -12,6 +13,7 @@ import os
 from ..plan import Plan
 from ..policy import Policy, denied, unusable
 
+SYSTEMCTL = "/usr/bin/systemctl"
 SYSTEMD_RUN = "/usr/bin/systemd-run"
 TIMEOUT = "/usr/bin/timeout"
 LONGEST = 86400.0
@@ -27,11 +29,14 @@ def off(policy: Policy, key: str) -> Plan:
     return _service("off", policy, key)
 
 
+def services(key: str) -> list[str]:
+    """Patterns that match the services of this key's commands, and of no other key's."""
+    return [f"bellpull-{key}-{which}-{'[0-9a-f]' * 8}.service" for which in ("on", "off")]
+
+
 def _service(which: str, policy: Policy, key: str) -> Plan:
     argv, seconds = _entry(which, policy, key)
-    unit = (
-        f"bellpull-{key}-{which}-{os.urandom(4).hex()}"  # the last one of this name may still have children
-    )
+    number = os.urandom(4).hex()  # of one that ended, children may still be there, and keep its name
     return Plan(
         (
             SYSTEMD_RUN,
@@ -39,7 +44,7 @@ def _service(which: str, policy: Policy, key: str) -> Plan:
             "--collect",
             "--quiet",
             "--no-ask-password",
-            f"--unit={unit}",
+            f"--unit=bellpull-{key}-{which}-{number}",
             f"--description=Bellpull: {key} {which}",
             f"--property=SyslogIdentifier=bellpull-{key}",
             "--property=IgnoreSIGPIPE=no",
@@ -50,6 +55,7 @@ def _service(which: str, policy: Policy, key: str) -> Plan:
             f"{seconds:f}",
             *(argument.replace("$", "$$") for argument in argv),  # systemd puts variables in
         ),
+        first=(SYSTEMCTL, "--no-ask-password", "--quiet", "stop", "--", *services(key)),
         deadline=seconds + GRACE + SLACK,
         timeout=seconds,
         detached=True,

@@ -49,6 +49,12 @@ def test_a_failure_after_the_commands_own_time_is_called_a_timeout() -> None:
     assert refusal(sh("exit 1", timeout=30.0))[0] == "failed"
 
 
+def test_what_has_to_be_done_first_is_done_first_and_its_failure_is_the_end(tmp_path: Path) -> None:
+    touch, look = ("/bin/sh", "-c", f"echo > {tmp_path}/file"), ("/bin/sh", "-c", f"test -e {tmp_path}/file")
+    running.run(Plan(look, first=touch, deadline=20))
+    assert refusal(Plan(touch, first=("/bin/sh", "-c", "exit 5"), deadline=20))[0] == "failed"
+
+
 def test_a_program_that_overstays_is_killed(tmp_path: Path) -> None:
     code, reason = refusal(sh(f"echo $$ > {tmp_path}/pid; exec sleep 60", deadline=0.2))
     assert code == "timeout" and "did not answer within 0.2 s" in reason

@@ -1,4 +1,5 @@
 import re
+from fnmatch import fnmatchcase
 from importlib import import_module
 
 import pytest
@@ -85,6 +86,19 @@ def test_the_service_of_a_command_never_has_the_name_of_another() -> None:
     names = {next(word for word in plan("command-on", "lamp").argv if "--unit=" in word) for _ in range(10)}
     assert len(names) == 10
     assert all(re.fullmatch(r"--unit=bellpull-lamp-on-[0-9a-f]{8}", name) for name in names)
+
+
+def test_a_command_ends_what_is_left_of_the_one_before_and_of_no_other_tiles() -> None:
+    made = plan("command-on", "lamp")
+    patterns = made.first[made.first.index("--") + 1 :]
+    assert made.first[0] == "/usr/bin/systemctl" and "stop" in made.first
+
+    def ended(unit: str) -> bool:
+        return any(fnmatchcase(unit, pattern) for pattern in patterns)
+
+    assert ended("bellpull-lamp-on-0123abcd.service") and ended("bellpull-lamp-off-0123abcd.service")
+    for other in ("bellpull", "bellpull-lamp-two-on-0123abcd", "bellpull-lamp-on-on-0123abcd", "lamp"):
+        assert not ended(f"{other}.service")
 
 
 @pytest.mark.parametrize(("word", "key"), [("command-off", "lamp"), ("command-on", "heater")])
