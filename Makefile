@@ -41,3 +41,8 @@ install: ## (root) put it on this machine, or renew what is there
 
 uninstall: ## (root) take it back; PURGE=1: configuration and state too
 	PURGE=$(PURGE) systemd/uninstall.sh
+
+.PHONY: run
+run: $(STAMP) ## a bridge to try: no root, no systemd, tiles that do something real
+	@mkdir -p .state
+	@$(BIN)/bellpull --config $(or $(CONFIG),bridge/demo.yaml) --state-dir .state run

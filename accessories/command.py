@@ -36,6 +36,10 @@ class Command(Kind):
     timeout: Duration = 10.0
     privileged: bool = False
 
+    @property
+    def deadline(self) -> float:
+        return max(super().deadline, self.timeout + 10)  # seconds to end what timed out
+
     def open(self, key: str, tools: Tools) -> Accessory:
         if self.run is not None:
             return Program(self.run, key, tools)

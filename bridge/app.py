@@ -11,15 +11,15 @@ from pathlib import Path
 
 from bridge import __version__, log, notify
 from bridge.adapters import Broken, Restarting
-from bridge.config import Bridge, Config, Entry
+from bridge.config import Config, Entry
 from bridge.contract import Accessory, Listener
 from bridge.control import Control
-from bridge.homekit import HomeKit, Settings
+from bridge.homekit import Companion, HomeKit, HomeKitError, Settings
 from bridge.journal import Journal
 from bridge.keeper import Keeper
 from bridge.paths import Paths
 from bridge.tools import Tools
-from bridge.tools.processes import hide_from_children
+from bridge.tools.fence import hide_from_children
 
 logger = logging.getLogger(__name__)
 
@@ -29,19 +29,28 @@ class AppError(Exception):
 
 
 class App:
-    """One bridge: its tiles, and everyone who shows them."""
+    """One bridge: its tiles, and everyone who shows them. To be made on the running loop."""
 
     def __init__(self, config: Config, paths: Paths) -> None:
         self.tools = Tools(secrets=paths.keys)
         self.journal = Journal(paths.journal)
         self.keepers: dict[str, Keeper] = {}
         kinds = {entry.key: entry.kind_name for entry in config.accessories}
-        self.control = Control(paths.socket, self.keepers, kinds, self.journal)
+        self.control = Control(paths, self.keepers, kinds, self.journal)
         listeners: list[Listener] = [self.journal, self.control]
         for entry in config.accessories:
             self.keepers[entry.key] = self._keeper(entry, listeners)
         self.homekit = HomeKit(
-            _settings(config.bridge), list(self.keepers.values()), paths.keys, version=__version__
+            Settings(config.bridge.name, config.bridge.address, config.bridge.port, config.bridge.setup_code),
+            list(self.keepers.values()),
+            paths.keys,
+            version=__version__,
+            companions=[
+                Companion(f"{entry.key}.trouble", f"{entry.name} Trouble")
+                for entry in config.accessories
+                if entry.trouble
+            ],
+            identified=_identified,
         )
         listeners.append(self.homekit)
         self.control.home = self.homekit
@@ -120,8 +129,9 @@ async def _show_life(keepers: list[asyncio.Task[None]]) -> None:
         await asyncio.sleep(interval or 0)
 
 
-def _settings(bridge: Bridge) -> Settings:
-    return Settings(bridge.name, bridge.address, bridge.port, bridge.setup_code)
+def _identified(name: str) -> None:
+    """A person has pressed "identify" in the Home app."""
+    logger.warning("a phone asks which one this is: %s", name or "the bridge itself")
 
 
 def serve(config: Config, paths: Paths) -> None:
@@ -130,7 +140,14 @@ def serve(config: Config, paths: Paths) -> None:
     _prepare(paths)
     hide_from_children()
     with _only_one(paths.state / "lock"):
-        asyncio.run(App(config, paths).run())
+        asyncio.run(_run(config, paths))
+
+
+async def _run(config: Config, paths: Paths) -> None:
+    try:
+        await App(config, paths).run()
+    except HomeKitError as error:
+        raise AppError(str(error)) from None
 
 
 def _prepare(paths: Paths) -> None:

@@ -172,20 +172,18 @@ def pairing(paths: Paths, arguments: argparse.Namespace) -> int:
     from bridge.pairing import describe
 
     verb = "reset" if arguments.reset else "unlock" if arguments.unlock else "pair"
-    print(describe(client.ask(paths.socket, verb)))
+    print(describe(client.ask(paths, verb)))
     return DONE
 
 
 def list_tiles(paths: Paths, arguments: argparse.Namespace) -> int:
-    rows = client.ask(paths.socket, "list")
+    rows = client.ask(paths, "list")
     print(json.dumps(rows, indent=1, ensure_ascii=False) if arguments.json else "\n".join(show.tiles(rows)))
     return DONE
 
 
 def set_tile(paths: Paths, arguments: argparse.Namespace) -> int:
-    answer = client.ask(
-        paths.socket, "set", key=arguments.key, on=arguments.state == "on", wait=arguments.wait
-    )
+    answer = client.ask(paths, "set", key=arguments.key, on=arguments.state == "on", wait=arguments.wait)
     codes = {"met": DONE, "unavailable": UNAVAILABLE, "late": ON_ITS_WAY, None: ON_ITS_WAY}
     code = codes.get(answer["outcome"], FAILED)
     if code != DONE:
@@ -197,9 +195,7 @@ def set_tile(paths: Paths, arguments: argparse.Namespace) -> int:
 
 
 def journal(paths: Paths, arguments: argparse.Namespace) -> int:
-    lines = client.stream(
-        paths.socket, "journal", key=arguments.key, last=arguments.lines, follow=arguments.follow
-    )
+    lines = client.stream(paths, "journal", key=arguments.key, last=arguments.lines, follow=arguments.follow)
     for row in lines:
         if "end" not in row:
             print(json.dumps(row, ensure_ascii=False) if arguments.json else show.change(row), flush=True)
@@ -207,6 +203,6 @@ def journal(paths: Paths, arguments: argparse.Namespace) -> int:
 
 
 def forget(paths: Paths, arguments: argparse.Namespace) -> int:
-    client.ask(paths.socket, "forget", key=arguments.key)
+    client.ask(paths, "forget", key=arguments.key)
     print(f"{arguments.key} is forgotten; the Home app drops it with its room and automations")
     return DONE

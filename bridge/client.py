@@ -3,8 +3,9 @@
 import json
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
+
+from bridge.paths import Paths
 
 
 class ControlError(Exception):
@@ -15,8 +16,10 @@ class ControlError(Exception):
         self.code = code
 
 
-def stream(path: Path, verb: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+def stream(paths: Paths, verb: str, **arguments: Any) -> Iterator[dict[str, Any]]:
     """The answer's lines as they come, the last one {"end": …}; raises ControlError."""
+    path = paths.socket
+    request = {"verb": verb, "secret": _secret(paths), **arguments}
     with socket.socket(socket.AF_UNIX) as sock:
         try:
             sock.connect(str(path))
@@ -26,7 +29,7 @@ def stream(path: Path, verb: str, **arguments: Any) -> Iterator[dict[str, Any]]:
             ) from None
         except OSError as error:
             raise ControlError(f"the bridge is not running ({path}: {error.strerror})", "down") from None
-        sock.sendall(json.dumps({"verb": verb, **arguments}).encode() + b"\n")
+        sock.sendall(json.dumps(request).encode() + b"\n")
         with sock.makefile("rb") as lines:
             for line in lines:
                 answer = json.loads(line)
@@ -38,7 +41,14 @@ def stream(path: Path, verb: str, **arguments: Any) -> Iterator[dict[str, Any]]:
     raise ControlError("the bridge hung up; see its log", "down")
 
 
-def ask(path: Path, verb: str, **arguments: Any) -> Any:
+def ask(paths: Paths, verb: str, **arguments: Any) -> Any:
     """The value of the last line."""
-    (*_, last) = stream(path, verb, **arguments)
+    (*_, last) = stream(paths, verb, **arguments)
     return last["end"]
+
+
+def _secret(paths: Paths) -> str | None:
+    try:
+        return paths.secret.read_text()
+    except OSError:
+        return None  # not the bridge's own user: the socket decides

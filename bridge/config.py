@@ -89,7 +89,7 @@ class Entry:
     kind: Kind | None
     kind_name: str
     action: str = "switch"
-    deadline: float = 100.0
+    deadline: float = kinds.DEADLINE
     ignores_bulk: bool = False
     trouble: bool = False
     broken: str = ""
@@ -192,7 +192,6 @@ class _Parser:
             self.together(kind, common, given, node, path)
         name = common.name or _name_from(key)
         self.unique(name, key, given["name"][1] if "name" in given else key_node, path)
-        defaults = kind_class or Kind
         broken = "; ".join(problem.text for problem in self.problems.found[before:])
         return Entry(
             key=key,
@@ -200,8 +199,8 @@ class _Parser:
             kind=None if broken else kind,
             kind_name=kind_name,
             action=common.action,
-            deadline=common.deadline or defaults.deadline,
-            ignores_bulk=(common.bulk or defaults.bulk) == "ignore",
+            deadline=common.deadline or (kind.deadline if kind else kinds.DEADLINE),
+            ignores_bulk=(common.bulk or (kind_class or Kind).bulk) == "ignore",
             trouble=common.trouble,
             broken=broken,
             place=f"{key_node.start_mark.line + 1}:{key_node.start_mark.column + 1}",

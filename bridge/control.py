@@ -2,7 +2,9 @@
 
 One request a connection, a JSON line {"verb": …, …}; the answer is JSON lines, the last one
 {"end": …} or {"error": …, "reason": …}. Who may connect is the socket's group; root and the
-bridge's own user may also see codes and change pairings. The kernel tells who it is.
+bridge's own user may also see codes and change pairings. The kernel tells who it is; and as
+people's commands run as the bridge's user too, that one proves by a secret out of the key
+folder, which is hidden from commands, that it is no such command.
 """
 
 import asyncio
@@ -10,16 +12,18 @@ import json
 import logging
 import os
 import pwd
+import secrets
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from bridge.contract import Change, Tile, Wish
+from bridge.homekit import HomeKit, HomeKitError
 from bridge.journal import Journal
 from bridge.keeper import Keeper
+from bridge.paths import Paths
 
 LINE = 64 * 1024  # bytes of a request
 PATIENCE = 10.0  # seconds a client has to say what it wants
@@ -38,34 +42,19 @@ class Wrong(Exception):
         self.code = code
 
 
-class Home(Protocol):
-    """What the socket needs of the HomeKit face."""
-
-    @property
-    def setup_code(self) -> str: ...
-    @property
-    def setup_uri(self) -> str: ...
-    @property
-    def paired(self) -> bool: ...
-    @property
-    def locked(self) -> bool: ...
-    def pairings(self) -> list[dict[str, Any]]: ...
-    async def reset(self) -> None: ...
-    async def unlock(self) -> None: ...
-    async def forget(self, key: str) -> bool: ...
-
-
 class Control:
     """Serves the socket; is a listener, so that followers hear changes as they happen."""
 
     def __init__(
-        self, path: Path, keepers: Mapping[str, Keeper], kinds: Mapping[str, str], journal: Journal
+        self, paths: Paths, keepers: Mapping[str, Keeper], kinds: Mapping[str, str], journal: Journal
     ) -> None:
-        self._path = path
+        self._path = paths.socket
+        self._secret_path = paths.secret
+        self._secret = secrets.token_hex()
         self._keepers = keepers
         self._kinds = kinds
         self._journal = journal
-        self.home: Home | None = None
+        self.home: HomeKit | None = None
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
         self._followers: set[asyncio.Event] = set()
@@ -78,6 +67,8 @@ class Control:
             follower.set()
 
     async def start(self) -> None:
+        self._secret_path.touch(mode=0o600)
+        self._secret_path.write_text(self._secret)
         self._path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._accept, self._path, limit=LINE)
         self._path.chmod(0o660)
@@ -115,6 +106,8 @@ class Control:
                 async for answer in self._answers(request, peer):
                     writer.write(json.dumps(answer).encode() + b"\n")
                     await writer.drain()
+        except HomeKitError as error:
+            writer.write(json.dumps({"error": "homekit", "reason": str(error)}).encode() + b"\n")
         except Wrong as wrong:
             writer.write(json.dumps({"error": wrong.code, "reason": str(wrong)}).encode() + b"\n")
         except (ValueError, KeyError, TypeError, AttributeError, TimeoutError):
@@ -134,9 +127,14 @@ class Control:
             "unlock": self._unlock,
             "forget": self._forget,
         }
-        if verb in for_owner and not peer.owner:
+        if verb in for_owner and not self._is_owner(peer, request.get("secret")):
             raise Wrong("denied", "only root and the bridge's own user may do this; use sudo")
         yield {"end": await (for_all | for_owner)[verb](request, peer)}
+
+    def _is_owner(self, peer: "Peer", secret: object) -> bool:
+        if peer.uid == 0:
+            return True
+        return peer.uid == os.getuid() and secrets.compare_digest(str(secret), self._secret)
 
     async def _list(self, request: Answer, peer: "Peer") -> list[Answer]:
         return [describe(keeper, self._kinds[key]) for key, keeper in self._keepers.items()]
@@ -174,7 +172,7 @@ class Control:
     # For root and the bridge's own user
 
     @property
-    def _homekit(self) -> Home:
+    def _homekit(self) -> HomeKit:
         if self.home is None:
             raise Wrong("starting", "the bridge is still starting; try again in a moment")
         return self.home
@@ -187,6 +185,7 @@ class Control:
             "paired": home.paired,
             "locked": home.locked,
             "pairings": home.pairings(),
+            "orphans": home.orphans(),
         }
 
     async def _reset(self, request: Answer, peer: "Peer") -> Answer:
@@ -215,7 +214,7 @@ class Peer:
     """Who is at the other end, as the kernel says."""
 
     def __init__(self, uid: int) -> None:
-        self.owner = uid in (0, os.getuid())
+        self.uid = uid
         try:
             self.name = f"{pwd.getpwuid(uid).pw_name} (command line)"
         except KeyError:

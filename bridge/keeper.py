@@ -188,7 +188,8 @@ class Keeper:
         try:
             return await asyncio.shield(self._job)
         except asyncio.CancelledError:
-            self._job.cancel()
+            if not self._job.cancel() and self._job.exception() is None:
+                self._observe(self._job.result())
             raise
 
     async def _let_go(self) -> None:

@@ -19,19 +19,23 @@ from bridge.contract import Accessory, Grant
 from bridge.tools import Tools
 
 GROUP = "bellpull.accessories"
+DEADLINE = 100.0  # seconds; systemd gives a unit 90 by default
 
 
 class Kind(ABC):
     """Base of every kind; subclasses are frozen dataclasses.
 
-    deadline     seconds a wish may take unless the configuration says otherwise
     can_restart  whether `action: restart` makes sense
     bulk         "ignore" when turning off many accessories at once should leave it alone
     """
 
-    deadline: ClassVar[float] = 100.0
     can_restart: ClassVar[bool] = False
     bulk: ClassVar[str] = "obey"
+
+    @property
+    def deadline(self) -> float:
+        """Seconds a wish may take unless the configuration says otherwise."""
+        return DEADLINE
 
     @abstractmethod
     def open(self, key: str, tools: Tools) -> Accessory:

@@ -22,6 +22,11 @@ class Paths:
         return self.state / "keys"
 
     @property
+    def secret(self) -> Path:
+        """What the bridge's own user shows to the control socket to be believed."""
+        return self.keys / "control.secret"
+
+    @property
     def journal(self) -> Path:
         return self.state / "journal.db"
 

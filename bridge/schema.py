@@ -109,11 +109,12 @@ def read(cls: type[T], given: Pairs, node: Node, path: str, problems: Problems) 
     """A dataclass from a mapping's pairs, taking its own fields only; None when one is wrong."""
     before = len(problems.found)
     values: dict[str, Any] = {}
+    known = hints(cls)  # type: ignore[arg-type]
     for item in dataclasses.fields(cls):  # type: ignore[arg-type]
         if item.name in given:
             value_node = given[item.name][1]
             try:
-                values[item.name] = value(hints(cls)[item.name], value_node)
+                values[item.name] = value(known[item.name], value_node)
             except Wrong as wrong:
                 problems.add(wrong.node or value_node, join(path, item.name), str(wrong))
         elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
