@@ -114,6 +114,13 @@ async def ours(
         await homekit.stop()
 
 
+@asynccontextmanager
+async def with_phone(folder: Path, **options: Any) -> AsyncIterator[tuple[Ours, Wire]]:
+    """Our bridge with these options, and a phone that is paired with it."""
+    async with ours(folder, **options) as bridge, bridge.phone(await bridge.pair()) as phone:
+        yield bridge, phone
+
+
 @dataclass
 class Plain:
     """HAP-python's bridge with one switch, aid 2; `set` is its setter."""

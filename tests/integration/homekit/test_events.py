@@ -9,7 +9,7 @@ import pytest
 
 from bridge.contract import Change, State
 from bridge.homekit import Companion, faces, writes
-from tests.bridges import ON, Ours, ours
+from tests.bridges import ON, Ours, ours, with_phone
 from tests.fakes.machine import FakeMachine, failure
 from tests.wire import Wire
 
@@ -133,13 +133,12 @@ async def test_an_accessory_that_comes_back_is_heard_of(bridge: Ours, phone: Wir
 async def test_a_momentary_switch_turns_itself_back(tmp_path: Path) -> None:
     machine = FakeMachine(False)
     machine.rest = False
-    async with ours(tmp_path, machines={"restart": machine}) as bridge:
-        async with bridge.phone(await bridge.pair()) as phone:
-            await phone.listen(bridge.on("restart"))
-            machine.set = _pressed  # type: ignore[method-assign]
-            assert (await phone.put([item(bridge, "restart", True)])).status == 204
-            await phone.news()
-            assert said(phone) == [[(bridge.on("restart")[0], False)]]
+    async with with_phone(tmp_path, machines={"restart": machine}) as (bridge, phone):
+        await phone.listen(bridge.on("restart"))
+        machine.set = _pressed  # type: ignore[method-assign]
+        assert (await phone.put([item(bridge, "restart", True)])).status == 204
+        await phone.news()
+        assert said(phone) == [[(bridge.on("restart")[0], False)]]
 
 
 async def _pressed(on: bool) -> Any:
@@ -156,14 +155,16 @@ async def test_trouble_opens_its_contact_sensor_for_a_while(
 ) -> None:
     monkeypatch.setattr(faces, "DETECTED", 0.1)
     machine = FakeMachine(False)
-    async with ours(tmp_path, machines={"files": machine}, companions=(TROUBLE, DONE)) as bridge:
-        async with bridge.phone(await bridge.pair()) as phone:
-            await phone.listen(bridge.on("files.trouble"), bridge.on("files.done"))
-            machine.trouble = failure()
-            await phone.put([item(bridge, "files", True)])
-            await phone.news(2)
-            aid = bridge.on("files.trouble")[0]
-            assert said(phone) == [[(aid, 1)], [(aid, 0)]]
+    async with with_phone(tmp_path, machines={"files": machine}, companions=(TROUBLE, DONE)) as (
+        bridge,
+        phone,
+    ):
+        await phone.listen(bridge.on("files.trouble"), bridge.on("files.done"))
+        machine.trouble = failure()
+        await phone.put([item(bridge, "files", True)])
+        await phone.news(2)
+        aid = bridge.on("files.trouble")[0]
+        assert said(phone) == [[(aid, 1)], [(aid, 0)]]
 
 
 async def test_a_thing_that_dies_is_trouble_and_one_that_is_turned_off_is_not(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from aiohomekit.exceptions import (
     BusyError,
     MaxTriesError,
     UnavailableError,
-    UnknownError,
+    InvalidError,
 )
 from aiohomekit.protocol.tlv import TLV
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -160,7 +160,7 @@ async def test_a_pairing_that_cannot_be_stored_is_refused_whole(
 ) -> None:
     with monkeypatch.context() as patch:
         full(patch, bridge)
-        with pytest.raises(UnknownError):
+        with pytest.raises(InvalidError):
             await attempt(bridge, CODE)
         assert not bridge.homekit.paired
         assert bridge.homekit._driver.state.paired is False
@@ -173,7 +173,7 @@ async def test_a_wrong_code_that_cannot_be_counted_is_no_free_guess(
 ) -> None:
     full(monkeypatch, bridge)
     async with Wire.open(bridge.port) as wire:
-        with pytest.raises(UnknownError):
+        with pytest.raises(InvalidError):
             await wire.pair(WRONG)
 
 

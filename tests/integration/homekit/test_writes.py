@@ -10,7 +10,7 @@ import pytest
 
 from bridge.contract import Outcome, Refused
 from bridge.homekit import writes
-from tests.bridges import Ours, ours
+from tests.bridges import Ours, with_phone
 from tests.fakes.machine import FakeMachine, failure
 from tests.wire import Wire
 
@@ -92,28 +92,25 @@ async def test_a_wish_that_is_overtaken_has_not_failed(bridge: Ours, phone: Wire
 
 async def test_a_wish_past_its_deadline_is_told_as_timed_out(tmp_path: Path) -> None:
     machines = {"files": FakeMachine(False, instant=False)}
-    async with ours(tmp_path, machines=machines, deadline=0.1) as bridge:
-        async with bridge.phone(await bridge.pair()) as phone:
-            assert (await phone.put([item(bridge, "files", True)])).statuses == [-70408]
+    async with with_phone(tmp_path, machines=machines, deadline=0.1) as (bridge, phone):
+        assert (await phone.put([item(bridge, "files", True)])).statuses == [-70408]
 
 
 async def test_turning_everything_off_spares_who_asked_for_it(tmp_path: Path) -> None:
     keys = ("files", "web", "vpn")
     machines = {key: FakeMachine(True) for key in keys}
-    async with ours(tmp_path, machines=machines, bulk=("vpn",)) as bridge:
-        async with bridge.phone(await bridge.pair()) as phone:
-            answer = await phone.put([item(bridge, key, False) for key in keys])
-            assert (answer.status, answer.statuses) == (207, [0, 0, -70412])
-            assert [machines[key].on for key in keys] == [False, False, True]
+    async with with_phone(tmp_path, machines=machines, bulk=("vpn",)) as (bridge, phone):
+        answer = await phone.put([item(bridge, key, False) for key in keys])
+        assert (answer.status, answer.statuses) == (207, [0, 0, -70412])
+        assert [machines[key].on for key in keys] == [False, False, True]
 
 
 async def test_turning_off_two_is_not_turning_everything_off(tmp_path: Path) -> None:
     machines = {key: FakeMachine(True) for key in ("files", "web", "vpn")}
-    async with ours(tmp_path, machines=machines, bulk=("vpn",)) as bridge:
-        async with bridge.phone(await bridge.pair()) as phone:
-            off = [item(bridge, "web", False), item(bridge, "vpn", False), item(bridge, "files", True)]
-            assert (await phone.put(off)).status == 204
-            assert machines["vpn"].on is False
+    async with with_phone(tmp_path, machines=machines, bulk=("vpn",)) as (bridge, phone):
+        off = [item(bridge, "web", False), item(bridge, "vpn", False), item(bridge, "files", True)]
+        assert (await phone.put(off)).status == 204
+        assert machines["vpn"].on is False
 
 
 # Timed writes
