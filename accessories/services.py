@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from bridge.contract import Accessory, Failed, Grant, Refused, State, UnitGrant
@@ -50,7 +51,8 @@ class Services(Kind):
 
     async def doubts(self, tools: Tools) -> Iterable[str]:
         units = await tools.systemd.read(self.units)
-        return [f"{unit.name} {_state(unit)} on this machine" for unit in units if unit.load != "loaded"]
+        doubts = [f"{unit.name} {_state(unit)} on this machine" for unit in units if unit.load != "loaded"]
+        return doubts + list(_guests(units))
 
 
 class Units(Accessory):
@@ -115,6 +117,16 @@ def state_of(units: Sequence[Unit]) -> State:
         died=any(unit.active == "failed" for unit in down),
         reason=", ".join(f"{unit.name} {_state(unit)}" for unit in down),
     )
+
+
+def _guests(units: Iterable[Unit]) -> Iterable[str]:
+    """libvirt-guests is "active" without a guest running, and starts none unless it is told to."""
+    for unit in units:
+        files = [Path("/etc/default/libvirt-guests"), Path("/etc/sysconfig/libvirt-guests")]
+        if unit.name == "libvirt-guests.service" and unit.load == "loaded":
+            said = [file.read_text(errors="replace") for file in files if file.is_file()]
+            if not any(re.search(r"^\s*ON_BOOT=[\"']?start\b", text, re.MULTILINE) for text in said):
+                yield f"libvirt-guests starts no guest when turned on; write ON_BOOT=start into {files[0]}"
 
 
 def _state(unit: Unit) -> str:

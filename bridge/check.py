@@ -1,10 +1,8 @@
 """`bellpull check`: the configuration against its rules, then against this machine."""
 
 import asyncio
-from collections.abc import AsyncIterator
-
 from bridge import config, policy
-from bridge.config import Config, Entry
+from bridge.config import Config
 from bridge.contract import Grant, Unavailable
 from bridge.paths import Paths
 from bridge.tools import Tools
@@ -26,23 +24,21 @@ def grants(found: Config) -> list[Grant]:
 
 async def _doubts(found: Config, paths: Paths) -> list[str]:
     tools = Tools(secrets=paths.keys)
+    lines = []
+    unseen = {}
     try:
-        return [
-            f"{paths.config}:{entry.place}: accessories.{entry.key}: warning: {doubt}"
-            for entry in found.accessories
-            async for doubt in _doubts_of(entry, tools)
-        ]
+        for entry in found.accessories:
+            assert entry.kind is not None
+            try:
+                doubts = await entry.kind.doubts(tools)
+            except Unavailable as trouble:
+                unseen[str(trouble)] = entry.kind_name
+            else:
+                place = f"{paths.config}:{entry.place}: accessories.{entry.key}"
+                lines += [f"{place}: warning: {doubt}" for doubt in doubts]
     finally:
         await tools.close()
-
-
-async def _doubts_of(entry: Entry, tools: Tools) -> AsyncIterator[str]:
-    assert entry.kind is not None
-    try:
-        for doubt in await entry.kind.doubts(tools):
-            yield doubt
-    except Unavailable as trouble:
-        yield f"cannot be compared with this machine: {trouble}"
+    return lines + [f"warning: {kind} not compared with this machine: {why}" for why, kind in unseen.items()]
 
 
 def _policy(found: Config) -> list[str]:
