@@ -23,7 +23,7 @@ from bridge.homekit.answer import Answer, Refusal, Status
 from bridge.homekit.faces import Face
 from bridge.homekit.handler import Handler
 
-log = logging.getLogger("bridge.homekit")
+log = logging.getLogger("bridge.homekit.network")
 
 HALF = 30.0  # seconds for the rest of a request, and for a stranger's next one
 STRANGER_HEAD, STRANGER_BODY = 4 * 1024, 4 * 1024  # bytes, before pair-verify

@@ -23,7 +23,7 @@ from bridge.homekit.setup import Refused, TlvError, pairing_id
 from bridge.homekit.store import Keys, Pairing, StoreError
 from bridge.homekit.tlv import Fields, Malformed, decode
 
-log = logging.getLogger("bridge.homekit")
+log = logging.getLogger("bridge.homekit.network")
 
 MOST_PAIRINGS = 16  # HAP's least; a family does not need more
 LONGEST_TTL = 60.0  # seconds a timed write may be announced ahead

@@ -35,8 +35,8 @@ def _kind(message: str) -> str:
 
 
 def keep_quiet() -> None:
-    """Bound our lines; HAP-python's below an error say setup codes and decrypted requests."""
+    """Bound what strangers cause; HAP-python's lines below an error say setup codes and requests."""
     logging.getLogger("pyhap").setLevel(logging.ERROR)
-    log = logging.getLogger("bridge.homekit")
+    log = logging.getLogger("bridge.homekit.network")
     if not any(isinstance(old, Bounded) for old in log.filters):
         log.addFilter(Bounded())

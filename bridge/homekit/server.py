@@ -9,7 +9,7 @@ from pyhap.hap_server import HAPServer
 
 from bridge.homekit.connection import Connection
 
-log = logging.getLogger("bridge.homekit")
+log = logging.getLogger("bridge.homekit.network")
 
 MOST_STRANGERS = 64  # connections before pair-verify
 MOST_VERIFIED = 256

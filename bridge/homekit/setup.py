@@ -17,7 +17,7 @@ from bridge.homekit.srp import Exchange, Verifier, WrongProof
 from bridge.homekit.store import Keys, Pairing, Store, StoreError
 from bridge.homekit.tlv import Fields, Malformed, decode
 
-log = logging.getLogger("bridge.homekit")
+log = logging.getLogger("bridge.homekit.network")
 
 MOST_ATTEMPTS = 100  # failed pair-setups, then none until somebody unlocks it (HAP, kTLVError_MaxTries)
 IDLE = 30.0  # seconds after which a pair-setup that says nothing frees its place

@@ -18,7 +18,7 @@ from bridge.homekit.store import Keys, StoreError
 if TYPE_CHECKING:
     from bridge.homekit.handler import Handler
 
-log = logging.getLogger("bridge.homekit")
+log = logging.getLogger("bridge.homekit.network")
 
 PATIENCE = 3.0  # seconds an answer waits for its wishes; a phone gives up after 10
 FEW = 2  # accessories that one request may turn off before it counts as "turn everything off"

@@ -11,9 +11,9 @@ import pytest
 from aiohomekit.exceptions import (
     AuthenticationError,
     BusyError,
+    InvalidError,
     MaxTriesError,
     UnavailableError,
-    InvalidError,
 )
 from aiohomekit.protocol.tlv import TLV
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
