@@ -1,6 +1,7 @@
 """`bellpull check`: the configuration against its rules, then against this machine."""
 
 import asyncio
+
 from bridge import config, policy
 from bridge.config import Config
 from bridge.contract import Grant, Unavailable
