@@ -31,14 +31,13 @@ async def test_order_and_what_comes_and_goes_change_no_id(tmp_path: Path) -> Non
 async def test_the_number_of_the_configuration_goes_up_once_for_each_change_of_description(
     tmp_path: Path,
 ) -> None:
+    disk = {"files": "Disk"}
     _, first = await identity(tmp_path, ["files"])
     assert (await identity(tmp_path, ["files"]))[1] == first
-    assert (await identity(tmp_path, ["files"], names={"files": "Disk"}))[1] == first + 1
-    assert (await identity(tmp_path, ["files", "web"], names={"files": "Disk"}))[1] == first + 2
-    assert (await identity(tmp_path, ["files", "web"], names={"files": "Disk"}))[1] == first + 2
-    assert (await identity(tmp_path, ["files", "web"], names={"files": "Disk"}, version="1.3"))[
-        1
-    ] == first + 3
+    assert (await identity(tmp_path, ["files"], names=disk))[1] == first + 1
+    assert (await identity(tmp_path, ["files", "web"], names=disk))[1] == first + 2
+    assert (await identity(tmp_path, ["files", "web"], names=disk))[1] == first + 2
+    assert (await identity(tmp_path, ["files", "web"], names=disk, version="1.3"))[1] == first + 3
 
 
 async def test_a_value_is_no_change_of_description(tmp_path: Path) -> None:
@@ -65,17 +64,6 @@ async def test_an_accessory_that_left_the_configuration_does_not_respond_until_i
         assert (await phone.get(web)).statuses == [-70409]
         assert bridge.homekit._store.keys.config_number == number + 1
     assert (await identity(tmp_path, ["files", "web"]))[0]["web"] > web[0]
-
-
-async def test_another_face_is_another_accessory(tmp_path: Path) -> None:
-    first, _ = await identity(tmp_path, ["files"], companions=(Companion("files.sensor", "Sensor"),))
-    from bridge.homekit import identity as places
-    from bridge.homekit.store import Keys, Place
-
-    keys = Keys(
-        "", b"", "", "", next_aid=4, places={"files.sensor": Place(first["files.sensor"], "Switch", "S")}
-    )
-    assert places.seat(keys, {"files.sensor": ("OccupancySensor", "S")}).places["files.sensor"].aid == 4
 
 
 async def accessories(phone: Wire) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Codes that HomeKit takes, and places that are given once."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -55,17 +56,20 @@ def test_whatever_comes_and_goes_nobody_gets_the_place_of_another(configurations
 
 
 def test_a_new_name_takes_the_place_of_what_the_phone_called_it() -> None:
-    from dataclasses import replace
-
     keys = seat(new_keys(), {"a": ("Switch", "Old")})
     keys = replace(keys, places={"a": replace(keys.places["a"], called="Mine")})
     assert seat(keys, {"a": ("Switch", "Old")}).places["a"].called == "Mine"
     assert seat(keys, {"a": ("Switch", "New")}).places["a"].called == ""
 
 
+def test_another_face_under_the_same_key_is_another_accessory() -> None:
+    keys = seat(new_keys(), {"a": ("Switch", "A")})
+    assert seat(keys, {"a": ("OccupancySensor", "A")}).places["a"].aid > keys.places["a"].aid
+
+
 def test_too_many_without_anything_to_forget_says_what_else_to_do() -> None:
     wanted = {str(number): ("Switch", "S") for number in range(MOST_ACCESSORIES + 1)}
-    with pytest.raises(TooMany, match="150 accessories, but HomeKit takes 149.*companions count"):
+    with pytest.raises(TooMany, match=r"150 accessories, but HomeKit takes 149.*companions count"):
         seat(new_keys(), wanted)
 
 

@@ -134,7 +134,7 @@ async def test_files_and_folder_are_synced_before_a_change_is_true(
 
     def spy(descriptor: int) -> None:
         assert store.keys.attempts == 3
-        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
         fsync(descriptor)
 
     monkeypatch.setattr("bridge.homekit.store.os.fsync", spy)
