@@ -187,6 +187,12 @@ def test_without_a_policy_a_person_is_told_what_to_do_and_then_it_works(running:
     assert turn(running, "sleeper").returncode == 0
 
 
+def test_if_sudo_passes_over_the_lines_apply_says_so(server: Box) -> None:
+    assert server.run(["bellpull", "apply"]).stderr == ""
+    server.write("/etc/sudoers", "root ALL=(ALL) ALL\n", 0o440)
+    assert "sudo does not obey" in server.run(["bellpull", "apply"]).stderr
+
+
 def test_without_sudo_a_person_is_told_what_is_missing(running: Box) -> None:
     running.run(["mv", "/usr/bin/sudo", "/usr/bin/no-sudo"])
     failed = turn(running, "sleeper")
