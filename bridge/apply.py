@@ -61,10 +61,11 @@ def apply(config: Path, load: Load, places: Places = Places()) -> Applied:
     if problems := list(_commands(grants, _untrusted)):
         raise ApplyError(*problems)
     try:
-        changed = _write(compile_policy(grants), places, gid)
+        policy = compile_policy(grants)
+        changed = _write(policy, places, gid)
+        return Applied(changed, [*_commands(grants, _doubtful), *sudoers.doubts(policy)])
     except (PolicyError, sudoers.SudoersError) as error:
         raise ApplyError(*error.args) from None
-    return Applied(changed, list(_commands(grants, _doubtful)))
 
 
 def read_config(path: Path) -> str:

@@ -34,11 +34,25 @@ def render(policy: Policy) -> str:
 
 def check(path: Path) -> None:
     """Let visudo read `path`; SudoersError with what it says."""
-    visudo = shutil.which("visudo", path="/usr/sbin:/usr/bin:/sbin")
-    if visudo is None:
-        raise SudoersError("visudo is not on this machine; install sudo")
-    result = subprocess.run(  # noqa: S603 - fixed words
-        [visudo, "--check", "--strict", "--quiet", "--file", str(path)],
+    result = _run("visudo", "--check", "--strict", "--quiet", "--file", str(path))
+    if result.returncode != 0:
+        raise SudoersError(f"visudo refuses {path}: {' '.join(result.stdout.split()) or 'no reason given'}")
+
+
+def doubts(policy: Policy) -> list[str]:
+    """A line if sudo, asked by root, does not allow what the lines say."""
+    for verb, name in calls(policy):
+        if _run("sudo", "-n", "-l", "-U", USER, HELPER, verb, name).returncode != 0:
+            return [f"sudo does not obey {SUDOERS}; does /etc/sudoers end with @includedir {SUDOERS.parent}?"]
+    return []
+
+
+def _run(program: str, *words: str) -> subprocess.CompletedProcess[str]:
+    found = shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin")
+    if found is None:
+        raise SudoersError(f"{program} is not on this machine; install sudo")
+    return subprocess.run(  # noqa: S603 - no words of a caller's choice but names judged exact
+        [found, *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -46,8 +60,6 @@ def check(path: Path) -> None:
         timeout=30,
         check=False,
     )
-    if result.returncode != 0:
-        raise SudoersError(f"visudo refuses {path}: {' '.join(result.stdout.split()) or 'no reason given'}")
 
 
 def _exact(name: str) -> str:

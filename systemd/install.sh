@@ -62,11 +62,12 @@ install_code() {
     ln -sfn $venv/bin/bellpull $link
 }
 
+# -I and -S: no environment, no site packages; -X utf8: the caller's locale is not asked.
 install_helper() {
     package=$(cd / && $venv/bin/python3 -I -c 'import bridge; print(bridge.__path__[0])')
     install -d -m 755 $opt/libexec
     cat >$opt/libexec/bellpull-helper.new <<END
-#!$venv/bin/python3 -IS
+#!$venv/bin/python3 -ISXutf8
 import sys
 
 sys.path.append("$package")

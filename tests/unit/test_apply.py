@@ -26,6 +26,7 @@ def owners(monkeypatch: pytest.MonkeyPatch) -> Ownership:
     monkeypatch.setattr(applying, "os", fake)
     monkeypatch.setattr(sys, "prefix", sys.base_prefix)  # a development venv is large
     monkeypatch.setattr(sudoers, "check", lambda draft: None)
+    monkeypatch.setattr(sudoers, "doubts", lambda policy: [])
     return fake
 
 
@@ -201,6 +202,14 @@ def test_a_program_that_may_not_be_read_is_an_error_of_one_line(
     monkeypatch.setattr(trust, "inspect_command", unreadable)
     lines = refused(config, places, CommandGrant("lamp", ("/bin/true",), None, 1))
     assert lines == ("accessories.lamp.on: /bin/true: Permission denied",)
+
+
+def test_sudos_own_doubts_are_passed_on(
+    config: Path, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sudoers, "doubts", lambda policy: [f"sudo does not allow {policy['units']}"])
+    done = apply(config, asking(UnitGrant("smbd.service")), places)
+    assert done.warnings == ["sudo does not allow ['smbd.service']"]
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ def policy(*units: str) -> Policy:
     return {"version": 1, "units": list(units), "commands": {"lamp": {"off": ["/bin/true"], "timeout": 1}}}
 
 
-def fake_visudo(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:
-    program = folder / "visudo"
+def fake_sudo(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:
+    """Let `script` be what is found under the names sudo and visudo."""
+    program = folder / "sudo"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     monkeypatch.setattr(shutil, "which", lambda name, path: str(program))
@@ -52,15 +53,31 @@ def test_nobody_may_bring_an_environment() -> None:
 
 
 def test_visudo_is_asked_about_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    fake_visudo(monkeypatch, tmp_path, f'echo "$@" > {tmp_path}/asked')
+    fake_sudo(monkeypatch, tmp_path, f'echo "$@" > {tmp_path}/asked')
     sudoers.check(tmp_path / "draft")
     assert (tmp_path / "asked").read_text().endswith(f"--file {tmp_path}/draft\n")
 
 
 def test_what_visudo_says_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    fake_visudo(monkeypatch, tmp_path, "echo syntax; echo error >&2; exit 1")
+    fake_sudo(monkeypatch, tmp_path, "echo syntax; echo error >&2; exit 1")
     with pytest.raises(SudoersError, match=f"visudo refuses {tmp_path}/draft: syntax error"):
         sudoers.check(tmp_path / "draft")
+
+
+def test_sudo_is_asked_whether_it_obeys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake_sudo(monkeypatch, tmp_path, f'echo asked "$@" >> {tmp_path}/asked')
+    assert sudoers.doubts(policy("smbd.service")) == []
+    first, *others = (tmp_path / "asked").read_text().splitlines()
+    assert first == f"asked -n -l -U bellpull {sudoers.HELPER} unit-start smbd.service"
+    assert len(others) == 3
+
+
+def test_if_sudo_does_not_a_person_is_told_where_to_look(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake_sudo(monkeypatch, tmp_path, "exit 1")
+    (doubt,) = sudoers.doubts(policy("smbd.service"))
+    assert "@includedir /etc/sudoers.d" in doubt
 
 
 def test_without_sudo_it_is_said_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
