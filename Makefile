@@ -24,11 +24,12 @@ test-all: $(STAMP) ## (root) everything, with real servers in boxes; nothing ski
 	tests/machine.sh
 	$(BIN)/pytest --no-skips
 
-check: $(STAMP) coverage ## style, types, who imports whom, coverage
+check: $(STAMP) ## style, types, who imports whom, coverage
 	$(BIN)/ruff check --quiet
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	@$(MAKE) --no-print-directory coverage
 
 # What decides about a person's wish, and what runs as root: every branch.
 coverage: $(STAMP)
