@@ -60,6 +60,7 @@ class Keeper:
         self.settled: bool | None = None
         self._before: bool | None = None
         self._pressed = False
+        self._looked = False
         self._told: bool | None = None
         self._hold: asyncio.TimerHandle | None = None
         self._moved = asyncio.Event()
@@ -112,7 +113,8 @@ class Keeper:
             self._hold.cancel()
             self._hold = None
         old, self.settled = self.settled, self.state.on
-        if old is not self.settled and self.current is None and not self._pressed:
+        first, self._looked = not self._looked, True
+        if old is not self.settled and not first and self.current is None and not self._pressed:
             self._tell("observed", old)
         self._show()
 

@@ -50,10 +50,14 @@ def change(row: dict[str, Any]) -> str:
     elif row["outcome"] is None:
         what = f"asked to turn {row['wanted']}"
     else:
-        took = f" in {row['took']:.1f} s" if row["took"] is not None else ""
+        took = f" in {_seconds(row['took'])}" if row["took"] is not None else ""
         what = f"turn {row['wanted']}: {row['outcome']}{took}"
     line = f"{moment(row['at'])}  {row['key']:<16}  {what:<28}  {row['who']}"
     return f"{line}: {row['reason']}" if row["reason"] else line
+
+
+def _seconds(took: float) -> str:
+    return f"{took:.1f} s" if took >= 1 else f"{took * 1000:.0f} ms"
 
 
 def moment(seconds: float) -> str:

@@ -359,3 +359,18 @@ async def test_a_new_wish_waits_until_the_one_before_has_let_go() -> None:
         machine.finish()
         assert (await wish.verdict).outcome is Outcome.MET
         assert machine.most_busy == 1
+
+
+@in_fake_time
+async def test_the_first_look_is_no_change_but_coming_back_is() -> None:
+    story = Story()
+    machine = FakeMachine(True)
+    machine.break_()
+    keeper = Keeper("tile", "Tile", machine, deadline=DEADLINE, listeners=[story])
+    watching = asyncio.create_task(keeper.run())
+    await asyncio.sleep(0.01)
+    assert story.changes == []
+    machine.mend()
+    await asyncio.sleep(1)
+    assert [(change.old, change.new) for change in story.changes] == [(None, True)]
+    watching.cancel()
