@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml
 
 venv: $(STAMP) ## the virtual environment, with everything for development
 
-.PHONY: test test-all check coverage
+.PHONY: test test-all campaign check coverage
 test: $(STAMP) ## what an ordinary user can run; says what was left out
 	$(BIN)/pytest -m "not root"
 

@@ -4,6 +4,12 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+CAMPAIGN = os.environ.get("BELLPULL_CAMPAIGN") == "1"
+settings.register_profile("sample", max_examples=150, deadline=None)
+settings.register_profile("campaign", max_examples=20_000, deadline=None)
+settings.load_profile("campaign" if CAMPAIGN else "sample")
 
 BELIEVED = "this machine has no "  # a skip whose reason begins so is not the tests' fault
 
@@ -24,6 +30,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/e2e/" in item.path.as_posix():
             item.add_marker("root")
+        if CAMPAIGN:
+            item.add_marker(pytest.mark.timeout(4 * 3600))
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -160,5 +161,5 @@ class KeeperMachine(RuleBasedStateMachine):
         assert self.keeper.shown is self.machine.on
 
 
-KeeperMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
-TestKeeperMachine = KeeperMachine.TestCase
+KeeperMachine.TestCase.settings = settings(stateful_step_count=30)
+TestKeeperMachine = pytest.mark.campaign(KeeperMachine.TestCase)
