@@ -27,14 +27,17 @@ class SudoersError(Exception):
 
 
 def render(policy: Policy) -> str:
-    """The whole file. Logging and env_reset are sudo's own defaults, and stay."""
-    lines = [f"{USER} ALL=(root) NOPASSWD: {HELPER} {verb} {_exact(name)}\n" for verb, name in calls(policy)]
-    return HEADER + f"Defaults!{HELPER} env_reset, !setenv, !requiretty\n" + "".join(lines)
+    """The whole file.
+
+    NOSETENV in case an administrator lets everybody set variables: LD_PRELOAD would be one.
+    """
+    rule = f"{USER} ALL=(root) NOPASSWD: NOSETENV: {HELPER}"
+    return HEADER + "".join(f"{rule} {verb} {_exact(name)}\n" for verb, name in calls(policy))
 
 
 def check(path: Path) -> None:
     """Let visudo read `path`; SudoersError with what it says."""
-    result = _run("visudo", "--check", "--strict", "--quiet", "--file", str(path))
+    result = _run("visudo", "--check", "--strict", "--quiet", f"--file={path}")
     if result.returncode != 0:
         raise SudoersError(f"visudo refuses {path}: {' '.join(result.stdout.split()) or 'no reason given'}")
 

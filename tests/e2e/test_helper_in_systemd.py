@@ -205,6 +205,20 @@ def test_what_the_caller_left_in_the_process_does_not_matter(server: Box) -> Non
     assert ask(server, "command-on", "show", by=spoiled) == {"ok": True}
 
 
+def test_nobody_brings_variables_where_sudo_would_let_everybody(server: Box) -> None:
+    server.write("/etc/sudoers.d/all", "Defaults setenv\n", 0o440)
+    words = ["sudo", "-n", "LD_PRELOAD=/tmp/evil.so", HELPER, "unit-start", "sleeper.service"]
+    done = server.run(words, user="bellpull", check=False)
+    assert done.returncode and not done.stdout
+    assert ask(server, "unit-start", "sleeper.service") == {"ok": True}
+
+
+def test_privileged_commands_need_no_polkit(running: Box) -> None:
+    running.run(["systemctl", "mask", "--now", "polkit"])
+    assert turn(running, "show").returncode == 0
+    assert exists(running, "/run/show")
+
+
 def test_a_command_runs_as_systemd_starts_it_with_its_words_as_they_were_written(running: Box) -> None:
     assert turn(running, "show").returncode == 0
     seen = running.read("/run/show").splitlines()
