@@ -10,6 +10,7 @@ import pytest
 from zeroconf import ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
+from bridge import doctor
 from bridge.homekit import HomeKit, Settings, links
 from tests.bridges import CODE
 from tests.network import in_a_network, ip
@@ -91,6 +92,7 @@ async def advertised(folder: Path, address: str | None = None) -> AsyncIterator[
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(links, "SETTLE", 0.05)
+    monkeypatch.setattr(doctor, "LOOK", 1.5)
 
 
 @in_a_network
@@ -186,3 +188,16 @@ async def test_every_address_is_judged_with_its_reason() -> None:
         "down0": "is down",
         "br0": "",
     }
+
+
+@in_a_network
+async def test_the_doctor_hears_the_bridge_and_says_where_it_is(tmp_path: Path) -> None:
+    house()
+    async with advertised(tmp_path) as homekit:
+        finding = await doctor.advertisement("Test Bridge", None)
+        assert finding.ok
+        assert HOME in finding.line
+        assert f"port {homekit.port}, ready to be paired" in finding.line
+    finding = await doctor.advertisement("Test Bridge", None)
+    assert not finding.ok
+    assert "5353" in finding.line
