@@ -38,10 +38,10 @@ coverage: $(STAMP)
 
 .PHONY: install uninstall
 install: ## (root) put it on this machine, or renew what is there
-	systemd/install.sh
+	@systemd/install.sh
 
 uninstall: ## (root) take it back; PURGE=1: configuration and state too
-	PURGE=$(PURGE) systemd/uninstall.sh
+	@PURGE=$(PURGE) systemd/uninstall.sh
 
 .PHONY: run
 run: $(STAMP) ## a bridge to try: no root, no systemd, tiles that do something real

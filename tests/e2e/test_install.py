@@ -55,12 +55,14 @@ def at_the_checkout(with_bellpull: Image, tmp_path: Path) -> Iterator[Box]:
         yield box
 
 
-def test_a_second_installation_changes_nothing_but_the_code(at_the_checkout: Box) -> None:
+def test_a_second_installation_changes_nothing_but_the_code(at_the_checkout: Box, tmp_path: Path) -> None:
     box = at_the_checkout
     files = ["/etc/bellpull/config.yaml", "/etc/bellpull/policy.json", "/etc/sudoers.d/bellpull"]
     before = [box.read(path) for path in files], box.run(["stat", "--format=%i", *files]).stdout
+    (tmp_path / "bridge" / "novelty.py").write_text('"""Something new."""\n')
     said = install(box, SOURCE)
     assert "nothing to change" in said
+    box.run(["/opt/bellpull/venv/bin/python3", "-I", "-c", "import bridge.novelty"], user="bellpull")
     assert ([box.read(path) for path in files], box.run(["stat", "--format=%i", *files]).stdout) == before
     box.run(["bellpull", "--version"], user="bellpull")
 
