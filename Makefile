@@ -47,3 +47,8 @@ uninstall: ## (root) take it back; PURGE=1: configuration and state too
 run: $(STAMP) ## a bridge to try: no root, no systemd, tiles that do something real
 	@mkdir -p .state
 	@$(BIN)/bellpull --config $(or $(CONFIG),bridge/demo.yaml) --state-dir .state run
+
+.PHONY: bench-bridge
+bench-bridge: $(STAMP) ## (root) how fast and how small the bridge is, on a real systemd; six minutes
+	@tests/machine.sh
+	@$(BIN)/python -m benchmarks.bridge
