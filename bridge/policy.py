@@ -8,6 +8,7 @@ from typing import Any
 
 from bridge.contract import CommandGrant, Grant, UnitGrant
 from bridge.helper.policy import PATH, VERSION
+from bridge.helper.verbs.command import LONGEST
 from bridge.helper.verbs.unit import NAME as UNIT_NAME
 
 POLICY = Path(PATH)
@@ -77,12 +78,14 @@ def calls(policy: Policy) -> Iterator[tuple[str, str]]:
 
 
 def _problem(grant: Grant) -> str:
-    """Why a grant has no place in a policy, or nothing: every name must be exact in sudoers."""
+    """Why a grant has no place in a policy, or nothing. Names must be exact in sudoers."""
     match grant:
         case UnitGrant(unit) if not UNIT_NAME.fullmatch(unit):
             return f"{unit!r} is not the full name of a unit; write it as in: smbd.service"
         case CommandGrant(key) if not KEY_NAME.fullmatch(key):
             return f"{key!r} cannot be the key of a privileged command; use letters, digits, _ . -"
+        case CommandGrant(key, timeout=seconds) if not 0 < seconds <= LONGEST:
+            return f"{key}: a privileged command cannot have {seconds:g} s; give it a day at most"
     return ""
 
 

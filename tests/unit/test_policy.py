@@ -36,6 +36,12 @@ def test_every_name_that_cannot_be_exact_is_told_at_once() -> None:
     assert [line.split("'")[1] for line in refused.value.args] == ["smbd", "*.service", "my lamp"]
 
 
+@pytest.mark.parametrize("seconds", [0.0, -1.0, 86401.0, float("nan")])
+def test_a_time_that_the_helper_would_refuse_is_refused_now(seconds: float) -> None:
+    with pytest.raises(PolicyError, match="a day at most"):
+        compile_policy([CommandGrant("lamp", ("/bin/true",), None, seconds)])
+
+
 def test_the_helper_understands_every_call_that_is_allowed() -> None:
     read = helpers.parse(json.dumps(POLICY).encode())
     allowed = list(calls(POLICY))
