@@ -5,6 +5,7 @@ A bounded sample; `make campaign` tries many more (see CAMPAIGN).
 
 import asyncio
 import itertools
+import json
 import os
 import tempfile
 from collections.abc import Coroutine
