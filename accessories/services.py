@@ -21,9 +21,8 @@ def unit_name(node: Node) -> str:
     """A unit's full name; ".service" is added where no type is given."""
     written = text(node)
     name = written if written.rpartition(".")[2] in TYPES else f"{written}.service"
-    if (
-        not re.fullmatch(r"[A-Za-z0-9:_.\\-]+(@[A-Za-z0-9:_.\\-]+)?\.[a-z]+", name, re.ASCII)
-        or len(name) > 255
+    if len(name) > 200 or not re.fullmatch(
+        r"[A-Za-z0-9:_.\\-]+(@[A-Za-z0-9:_.\\-]+)?\.[a-z]+", name, re.ASCII
     ):
         raise Wrong(
             f"{written!r} is not the name of a unit; write one that `systemctl list-unit-files` shows"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bridge import __version__, log, notify
 from bridge.adapters import Broken, Restarting
-from bridge.config import Config, Entry
+from bridge.config import TROUBLE, Config, Entry
 from bridge.contract import Accessory, Listener
 from bridge.control import Control
 from bridge.homekit import Companion, HomeKit, HomeKitError, Settings
@@ -46,7 +46,7 @@ class App:
             paths.keys,
             version=__version__,
             companions=[
-                Companion(f"{entry.key}.trouble", f"{entry.name} Trouble")
+                Companion(f"{entry.key}.trouble", f"{entry.name} {TROUBLE}")
                 for entry in config.accessories
                 if entry.trouble
             ],

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,20 +15,27 @@ from bridge.kind import Kind
 from bridge.schema import Duration, From, Node, Pairs, Problem, Problems, Wrong
 
 MOST_ACCESSORIES = 149  # and the bridge: HomeKit's limit of 150 behind one bridge
+LONGEST_NAME = 64  # characters
+TROUBLE = "Trouble"  # what the name of an accessory's sensor ends with
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
 
 
 def homekit_name(node: Node) -> str:
     """Letters, digits, spaces and apostrophes, a letter or digit at both ends (HAP, "Name"); 64 at most."""
-    name = schema.text(node).strip()
-    if len(name) > 64:
-        raise Wrong("longer than 64 characters; shorten it")
-    if not (name[0].isalnum() and name[-1].isalnum()):
+    name = unicodedata.normalize("NFC", schema.text(node).strip())
+    if len(name) > LONGEST_NAME:
+        raise Wrong(f"longer than {LONGEST_NAME} characters; shorten it")
+    if not (name[0].isalnum() and _is_letter(name[-1])):
         raise Wrong(f"{name!r} does not begin and end with a letter or digit, as Apple demands; change it")
-    odd = sorted({char for char in name if not (char.isalnum() or char in " '")})
+    odd = sorted({char for char in name if not (_is_letter(char) or char in " '")})
     if odd:
         raise Wrong(f"{name!r} has {' '.join(odd)!r}; Apple allows letters, digits, spaces and apostrophes")
     return name
+
+
+def _is_letter(char: str) -> bool:
+    """A letter, a digit, or a part of a letter, such as the vowels of Hindi and Thai."""
+    return char.isalnum() or unicodedata.category(char).startswith("M")
 
 
 def a_setup_code(node: Node) -> str:
@@ -168,7 +176,7 @@ class _Parser:
 
     def entries(self, node: Node) -> tuple[Entry, ...]:
         given = schema.pairs(node, "accessories", self.problems)
-        entries = tuple(self.entry(key, *nodes) for key, nodes in given.items())
+        entries = tuple(self.entry(key, *nodes) for key, nodes in given.items() if self.usable(key, nodes[0]))
         sensors = sum(entry.trouble for entry in entries)
         if len(entries) + sensors > MOST_ACCESSORIES:
             count = f"{len(entries) + sensors} accessories" + (f" with {sensors} sensors" if sensors else "")
@@ -176,22 +184,30 @@ class _Parser:
             self.problems.add(node, "accessories", f"{count}, but {limit}; move some to a second bridge")
         return entries
 
+    def usable(self, key: str, node: Node) -> bool:
+        """Whether a key can be an accessory's identity; who never had one has nothing to lose."""
+        if KEY.fullmatch(key):
+            return True
+        text = "not a usable key; write letters, digits, - and _, 48 at most"
+        self.problems.add(node, f"accessories.{key}", text)
+        return False
+
     def entry(self, key: str, key_node: Node, node: Node) -> Entry:
         path = f"accessories.{key}"
         before = len(self.problems.found)
-        if not KEY.fullmatch(key):
-            self.problems.add(key_node, path, "not a usable key; write letters, digits, - and _, 48 at most")
         given = schema.pairs(node, path, self.problems)
         kind_name, kind_class = self.kind(given, node, path)
         if kind_class is not None:
             known = {"kind", *schema.hints(Common), *schema.hints(kind_class)}
             schema.only(known, given, path, self.problems)
-        common = schema.read(Common, given, node, path, self.problems) or Common()
+        common = Common(**schema.values(Common, given, node, path, self.problems))
         kind = schema.read(kind_class, given, node, path, self.problems) if kind_class else None
         if kind is not None:
             self.together(kind, common, given, node, path)
         name = common.name or _name_from(key)
         self.unique(name, key, given["name"][1] if "name" in given else key_node, path)
+        if common.trouble:
+            self.sensor(name, key, given["trouble"][1], path)
         broken = "; ".join(problem.text for problem in self.problems.found[before:])
         return Entry(
             key=key,
@@ -238,6 +254,14 @@ class _Parser:
             self.problems.add(
                 node, f"{path}.name", f"{name!r} is the name of {other!r} already; write another `name:`"
             )
+
+    def sensor(self, name: str, key: str, node: Node, path: str) -> None:
+        """A sensor's name is made from its accessory's, and under HomeKit's rules as well."""
+        sensor = f"{name} {TROUBLE}"
+        if len(sensor) > LONGEST_NAME:
+            text = f"its sensor's name {sensor!r} is longer than {LONGEST_NAME} characters; shorten `name:`"
+            self.problems.add(node, f"{path}.trouble", text)
+        self.unique(sensor, f"{key}.trouble", node, path)
 
 
 def _name_from(key: str) -> str:

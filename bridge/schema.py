@@ -18,6 +18,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 
+from bridge.printable import printable
+
 Node = yaml.nodes.Node
 Pairs = dict[str, tuple[Node, Node]]
 T = TypeVar("T")  # a dataclass
@@ -59,7 +61,7 @@ class Problems:
 
     def add(self, node: Node, path: str, text: str) -> None:
         mark = node.start_mark
-        self.found.append(Problem(mark.line + 1, mark.column + 1, path, text))
+        self.found.append(Problem(mark.line + 1, mark.column + 1, printable(path), printable(text)))
 
 
 def compose(text: str, problems: Problems) -> Node | None:
@@ -70,12 +72,23 @@ def compose(text: str, problems: Problems) -> Node | None:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         said = " ".join(str(part) for part in (error.context, error.problem) if part)
+        if error.context_mark and error.context_mark.line + 1 != line:
+            said += f" (it began in line {error.context_mark.line + 1})"
         problems.found.append(
             Problem(line, column, "", f"not valid YAML: {said}; indent with spaces, quote odd text")
         )
-    except yaml.YAMLError as error:
-        said = " ".join(str(error).split())
-        problems.found.append(Problem(1, 1, "", f"not valid YAML: {said}; save the file as UTF-8 text"))
+    except yaml.reader.ReaderError as error:
+        before = (text[: error.position] + ".").splitlines()
+        problems.found.append(
+            Problem(
+                len(before),
+                len(before[-1]),
+                "",
+                f"a character that cannot be written in YAML, U+{error.character:04X}; remove it",
+            )
+        )
+    except RecursionError:
+        problems.found.append(Problem(1, 1, "", "nested too deeply to be read; remove some brackets"))
     return None
 
 
@@ -108,18 +121,24 @@ def only(known: Iterable[str], given: Pairs, path: str, problems: Problems) -> N
 def read(cls: type[T], given: Pairs, node: Node, path: str, problems: Problems) -> T | None:
     """A dataclass from a mapping's pairs, taking its own fields only; None when one is wrong."""
     before = len(problems.found)
-    values: dict[str, Any] = {}
+    found = values(cls, given, node, path, problems)
+    return None if len(problems.found) > before else cls(**found)
+
+
+def values(cls: type[T], given: Pairs, node: Node, path: str, problems: Problems) -> dict[str, Any]:
+    """Those fields of a dataclass that a mapping gives rightly."""
+    found: dict[str, Any] = {}
     known = hints(cls)  # type: ignore[arg-type]
     for item in dataclasses.fields(cls):  # type: ignore[arg-type]
         if item.name in given:
             value_node = given[item.name][1]
             try:
-                values[item.name] = value(known[item.name], value_node)
+                found[item.name] = value(known[item.name], value_node)
             except Wrong as wrong:
                 problems.add(wrong.node or value_node, join(path, item.name), str(wrong))
         elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
             problems.add(node, join(path, item.name), f"missing; write `{item.name}: …`")
-    return None if len(problems.found) > before else cls(**values)
+    return found
 
 
 @cache
