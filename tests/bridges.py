@@ -1,8 +1,11 @@
 """Bridges in the test's own process, without an advertisement: ours, and HAP-python's as it comes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,6 +125,44 @@ async def with_phone(folder: Path, **options: Any) -> AsyncIterator[tuple[Ours, 
 
 
 @dataclass
+class Child:
+    """Our bridge in a process of its own, with accessories "files" and "web"."""
+
+    process: "subprocess.Popen[str]"
+    port: int
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def memory(self) -> int:
+        """Bytes resident."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        [line] = [line for line in status.splitlines() if line.startswith("VmRSS:")]
+        return int(line.split()[1]) * 1024
+
+
+@contextmanager
+def child(folder: Path) -> Iterator[Child]:
+    command = [sys.executable, "-m", "tests.bridges", str(folder)]
+    root = Path(__file__).parents[1]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        running = Child(process, json.loads(process.stdout.readline()))
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+async def _serve(folder: Path) -> None:
+    async with ours(folder, ("files", "web")) as bridge:
+        print(json.dumps(bridge.port), flush=True)
+        await asyncio.Event().wait()
+
+
+@dataclass
 class Plain:
     """HAP-python's bridge with one switch, aid 2; `set` is its setter."""
 
@@ -150,3 +191,7 @@ async def plain(folder: Path, **on: Any) -> AsyncIterator[Plain]:
         yield Plain(driver, port, switch)
     finally:
         driver.http_server.async_stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(Path(sys.argv[1])))

@@ -1,12 +1,8 @@
-"""Whatever is said to the bridge: it answers or hangs up, lives on, and nothing moves without authority.
-
-A bounded sample; `make campaign` tries many more (see CAMPAIGN).
-"""
+"""Whatever is said to the bridge: it answers or hangs up, lives on, and nothing moves without authority."""
 
 import asyncio
 import itertools
 import json
-import os
 import tempfile
 from collections.abc import Coroutine
 from contextlib import asynccontextmanager
@@ -20,12 +16,10 @@ from hypothesis import strategies as st
 from tests.bridges import Ours, ours
 from tests.wire import JSON, PAIRING, Pairing, Wire, encode
 
-CAMPAIGN = int(os.environ.get("CAMPAIGN", "1"))  # how many times the usual sample
-LIMIT = 5.0  # seconds for an answer or a hang-up
+pytestmark = pytest.mark.campaign
 
-sample = settings(
-    max_examples=40 * CAMPAIGN, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
-)
+# One bridge serves many examples; the fixtures need not be made anew for each.
+sample = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 class Field:
