@@ -5,7 +5,9 @@ the accessory cannot be observed), 4 still on its way.
 """
 
 import argparse
+import io
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -76,6 +78,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names and QR codes on a terminal without UTF-8
     paths = Paths(arguments.config, arguments.state_dir)
     try:
         code: int = arguments.run(paths, arguments)
@@ -123,7 +128,8 @@ def check(paths: Paths, arguments: argparse.Namespace) -> int:
         print(line)
     if errors or found is None:
         return USAGE
-    print(f"{paths.config}: {len(found.accessories)} accessories, no errors")
+    count = len(found.accessories)
+    print(f"{paths.config}: {count} {'accessory' if count == 1 else 'accessories'}, no errors")
     return DONE
 
 
@@ -157,7 +163,7 @@ def run(paths: Paths, arguments: argparse.Namespace) -> int:
     try:
         found, errors = config.load(paths.config)
         for line in errors:
-            print(line, file=sys.stderr)
+            logging.getLogger(__name__).error("%s", line)
         if found is None:
             return USAGE
         app.serve(found, paths)
@@ -187,9 +193,8 @@ def set_tile(paths: Paths, arguments: argparse.Namespace) -> int:
     codes = {"met": DONE, "unavailable": UNAVAILABLE, "late": ON_ITS_WAY, None: ON_ITS_WAY}
     code = codes.get(answer["outcome"], FAILED)
     if code != DONE:
-        raise CliError(
-            f"{arguments.key}: {answer['outcome'] or 'not there yet'}: {answer['reason']}", code=code
-        )
+        said = (arguments.key, answer["outcome"] or "still on its way", answer["reason"])
+        raise CliError(": ".join(filter(None, said)), code=code)
     print(f"{arguments.key} is {arguments.state}")
     return DONE
 

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ def colourful() -> bool:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Aligned lines; on a terminal with a dim head and coloured states."""
     every = [list(head), *map(list, rows)]
-    widths = [max(len(row[column]) for row in every) for column in range(len(head))]
+    widths = [max(_width(row[column]) for row in every) for column in range(len(head))]
     lines = [
         "  ".join(_painted(cell, width) for cell, width in zip(row, widths, strict=True)) for row in every
     ]
@@ -40,11 +41,13 @@ def tiles(rows: Iterable[dict[str, Any]]) -> list[str]:
         ]
         for row in rows
     ]
+    if not cells:
+        return ["no accessories; the configuration has none"]
     return table(["KEY", "NAME", "KIND", "STATE", "WISH", "SINCE", "REASON"], cells)
 
 
 def change(row: dict[str, Any]) -> str:
-    """A row of the journal as one line."""
+    """A row of the journal as one line, at the time it was last written."""
     if row["wanted"] is None:
         what = f"{row['old']} -> {row['new']}"
     elif row["outcome"] is None:
@@ -52,7 +55,7 @@ def change(row: dict[str, Any]) -> str:
     else:
         took = f" in {_seconds(row['took'])}" if row["took"] is not None else ""
         what = f"turn {row['wanted']}: {row['outcome']}{took}"
-    line = f"{moment(row['at'])}  {row['key']:<16}  {what:<28}  {row['who']}"
+    line = f"{moment(row['at'] + (row['took'] or 0))}  {row['key']:<16}  {what:<28}  {row['who']}"
     return f"{line}: {row['reason']}" if row["reason"] else line
 
 
@@ -65,8 +68,15 @@ def moment(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
+def _width(text: str) -> int:
+    """The columns of a terminal that it takes."""
+    return sum(
+        2 if unicodedata.east_asian_width(char) in "WF" else not unicodedata.combining(char) for char in text
+    )
+
+
 def _painted(cell: str, width: int) -> str:
-    padded = f"{cell:<{width}}"
+    padded = cell + " " * (width - _width(cell))
     if cell in COLOURS and colourful():
         return f"\x1b[{COLOURS[cell]}m{padded}\x1b[0m"
     return padded
