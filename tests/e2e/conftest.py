@@ -48,6 +48,7 @@ def with_bellpull(fresh: Image, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with Box(fresh, binds={checkout: "/src/bellpull"}) as box:
         install(box, "/src/bellpull")
         box.power_off()
+        box.lan.close()  # a thread less: some tests send their own process signals
         yield Image((box.upper, *fresh.layers))
 
 

@@ -84,9 +84,10 @@ class Lan:
         return asyncio.run_coroutine_threadsafe(work(), self._loop).result(within)
 
     def close(self) -> None:
-        """End the loop, the thread and the namespace with it."""
-        self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(10)
+        """End the loop, the thread and the namespace with it; once is enough, twice does no harm."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._over.set)
+            self._thread.join(10)
 
 
 def _leave_the_network() -> None:
