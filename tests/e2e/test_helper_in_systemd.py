@@ -225,7 +225,8 @@ def test_a_command_runs_as_systemd_starts_it_with_its_words_as_they_were_written
     assert seen[:7] == ["[a b]", "[$HOME]", "[${X}]", "[$$]", "[%n]", "[é]", "[]"]
     assert seen[7:11] == ["0", "/", "0022", "/dev/null"]
     assert seen[11].startswith("/system.slice/bellpull-show-on-")
-    assert {line.split()[1].strip("0") for line in seen[12:]} == {""}
+    masks = [int(line.split()[1], 16) for line in seen[12:]]
+    assert masks and not any(mask & 0x7FFFFFFF for mask in masks)  # GNU make leaves 32, glibc's own, ignored
 
 
 def test_a_command_that_ended_in_time_keeps_what_it_left_in_the_background(server: Box) -> None:
