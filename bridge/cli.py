@@ -73,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
         "forget", forget, "drop an accessory that is no longer in the configuration from the home"
     )
     forgetting.add_argument("key", metavar="KEY")
+    verb("doctor", doctor, "say why a phone does not find the bridge, and what to do about it")
     return top
 
 
@@ -211,3 +212,33 @@ def forget(paths: Paths, arguments: argparse.Namespace) -> int:
     client.ask(paths, "forget", key=arguments.key)
     print(f"{arguments.key} is forgotten; the Home app drops it with its room and automations")
     return DONE
+
+
+def doctor(paths: Paths, arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from bridge import config
+    from bridge import doctor as examining
+
+    try:
+        found, errors = config.load(paths.config)
+    except config.ConfigError as error:
+        raise CliError(*error.args, code=USAGE) from None
+    if found is None:
+        raise CliError(*errors, code=USAGE)
+    findings = [examining.Finding(False, line) for line in errors]
+    answer = None
+    try:
+        rows = client.ask(paths, "list")
+        findings += [
+            examining.Finding(False, f"{row['key']} cannot be observed: {row['reason']}")
+            for row in rows
+            if row["state"] == "unknown"
+        ]
+        answer = client.ask(paths, "pair")
+    except ControlError as error:
+        findings.append(examining.Finding(False, str(error)))
+    bridge = found.bridge
+    findings += asyncio.run(examining.examine(bridge.name, bridge.address, bridge.port, answer))
+    print("\n".join(show.findings(findings)))
+    return DONE if all(finding.ok for finding in findings) else FAILED

@@ -7,7 +7,17 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-COLOURS = {"on": "32", "off": "2", "unknown": "33", "met": "32", "failed": "31", "denied": "31", "late": "33"}
+COLOURS = {
+    "on": "32",
+    "off": "2",
+    "unknown": "33",
+    "met": "32",
+    "failed": "31",
+    "denied": "31",
+    "late": "33",
+    "ok": "32",
+    "!!": "31",
+}
 
 
 def colourful() -> bool:
@@ -61,6 +71,12 @@ def change(row: dict[str, Any]) -> str:
 
 def _seconds(took: float) -> str:
     return f"{took:.1f} s" if took >= 1 else f"{took * 1000:.0f} ms"
+
+
+def findings(found: Iterable[Any]) -> list[str]:
+    """What the doctor found, `ok` or `!!` before each line."""
+    marks = {True: _painted("ok", 2), False: _painted("!!", 2)}
+    return [f"{marks[finding.ok]}  {finding.line}" for finding in found]
 
 
 def moment(seconds: float) -> str:
