@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from bridge.contract import Denied, Failed, Trouble
@@ -42,12 +43,14 @@ class Root:
             cwd="/",
             env={"PATH": PATH, "LANG": "C.UTF-8"},
             limit=LIMIT,
+            start_new_session=True,  # a Ctrl-C meant for the bridge is not root's
         )
         try:
             out, err = await process.communicate()
         except asyncio.CancelledError:
             if process.returncode is None:
-                process.terminate()
+                with suppress(ProcessLookupError, PermissionError):
+                    process.terminate()
             raise
         trouble = verdict(out, err, process.returncode or 0)
         if trouble is not None:
