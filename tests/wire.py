@@ -175,15 +175,16 @@ class Wire:
             return False
         first, *lines = head.decode().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        length = int(headers.get("content-length", 0))
-        if len(rest) < length:
+        chunked = headers.get("transfer-encoding") == "chunked"
+        taken = _chunks(rest) if chunked else _counted(rest, int(headers.get("content-length", 0)))
+        if taken is None:
             return False
-        self._plain = rest[length:]
+        body, self._plain = taken
         version, status, *_ = first.split()
         if version.startswith("EVENT"):
-            self.events.append(orjson.loads(rest[:length]))
+            self.events.append(orjson.loads(body))
         else:
-            self._answers.append(Response(int(status), rest[:length]))
+            self._answers.append(Response(int(status), body))
         return True
 
     # Pairing
@@ -223,3 +224,20 @@ def encode(method: str, path: str, body: bytes = b"", kind: str = JSON) -> bytes
     if body:
         head += f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
     return head.encode() + b"\r\n" + body
+
+
+def _counted(data: bytes, length: int) -> tuple[bytes, bytes] | None:
+    """A body of so many bytes and what follows it; None when it is not all there."""
+    return (data[:length], data[length:]) if len(data) >= length else None
+
+
+def _chunks(data: bytes) -> tuple[bytes, bytes] | None:
+    """As _counted(), for a body in chunks, which other bridges send."""
+    body = b""
+    while True:
+        size, found, data = data.partition(b"\r\n")
+        if not found or len(data) < (length := int(size, 16)) + 2:
+            return None
+        body, data = body + data[:length], data[length + 2 :]
+        if not length:
+            return body, data
