@@ -131,15 +131,17 @@ class Box:
         raise RuntimeError(f"the box did not start: {self._console()}")
 
     def _wait_for_systemd(self, within: float = 60) -> None:
-        socket = self.root / "run/systemd/private"
         deadline = time.monotonic() + within
-        while not socket.exists():
+        socket = self.root / "run/systemd/private"
+        state = said = ""
+        while state in ("", "initializing", "starting"):
             if time.monotonic() > deadline or not Path(f"/proc/{self.pid}").exists():
-                raise RuntimeError(f"systemd did not come up: {self._console()}")
-            time.sleep(0.01)
-        state = self.run(
-            ["systemctl", "is-system-running", "--wait"], check=False, timeout=within
-        ).stdout.strip()
+                raise RuntimeError(f"systemd did not come up: {said}{self._console()}")
+            time.sleep(0.02)
+            if socket.exists():
+                # Not --wait: that asks over D-Bus, which comes up later than systemd answers.
+                asked = self.run(["systemctl", "is-system-running"], check=False)
+                state, said = asked.stdout.strip(), asked.stderr
         if state != "running":
             failed = self.run(["systemctl", "--failed", "--no-legend", "--plain"], check=False).stdout
             raise RuntimeError(f"the box is {state}: {failed}{self._console()}")
