@@ -101,13 +101,11 @@ class Store:
                 f"{self._folder}: both copies of the key store are damaged; restore {FILE} from a"
                 f" backup, or remove {FILE} and {COPY}, start again and pair every phone anew"
             )
-        if not found:
-            self.save(make())
-        elif damage:
+        self.keys = found[0] if found else make()
+        if found and damage:
             log.warning("the key store is damaged (%s); starting from its good copy", damage[0])
-            self.save(found[0])
-        else:
-            self.keys = found[0]
+        if damage:
+            self._write(self.keys)
 
     async def change(self, step: Callable[[Keys], Keys]) -> None:
         """Store step(keys), then make it true. Raises StoreError, and nothing has changed then.
@@ -128,8 +126,9 @@ class Store:
 
     def save(self, keys: Keys) -> None:
         """As change(), for a start that has no loop yet; blocks."""
-        self._write(keys)
-        self.keys = keys
+        if keys != self.keys:
+            self._write(keys)
+            self.keys = keys
 
     def _write(self, keys: Keys) -> None:
         data = _encode(keys)
