@@ -132,13 +132,14 @@ class Box:
 
     def _wait_for_systemd(self, within: float = 60) -> None:
         deadline = time.monotonic() + within
-        socket = self.root / "run/systemd/private"
+        name, socket = Path(f"/proc/{self.pid}/comm"), self.root / "run/systemd/private"
         state = said = ""
         while state in ("", "initializing", "starting"):
-            if time.monotonic() > deadline or not Path(f"/proc/{self.pid}").exists():
+            if time.monotonic() > deadline or not name.exists():
                 raise RuntimeError(f"systemd did not come up: {said}{self._console()}")
             time.sleep(0.02)
-            if socket.exists():
+            # Before init.sh has become systemd, the socket would be that of this machine's systemd.
+            if name.read_text() == "systemd\n" and socket.exists():
                 # Not --wait: that asks over D-Bus, which comes up later than systemd answers.
                 asked = self.run(["systemctl", "is-system-running"], check=False)
                 state, said = asked.stdout.strip(), asked.stderr
