@@ -52,3 +52,7 @@ run: $(STAMP) ## a bridge to try: no root, no systemd, tiles that do something r
 bench-bridge: $(STAMP) ## (root) how fast and how small the bridge is, on a real systemd; six minutes
 	@tests/machine.sh
 	@$(BIN)/python -m benchmarks.bridge
+
+.PHONY: bench-homekit
+bench-homekit: $(STAMP) ## (root) against Homebridge, hap-nodejs and plain HAP-python; needs Node.js; a quarter of an hour
+	@$(BIN)/python -m benchmarks.homekit
