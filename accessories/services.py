@@ -96,7 +96,7 @@ class Units(Accessory):
 
     async def _move(self, verb: str, unit: Unit) -> None:
         """Have one job queued and wait for its end; Failed with systemd's reason."""
-        async with self._systemd.jobs(unit.name) as jobs:
+        async with self._systemd.jobs(unit) as jobs:
             await self._tools.root.call(verb, unit.name)
             after, result = await jobs.end()
         if verb != "unit-stop" and after.up and await self._systemd.property(after, "Type") in UNTOLD:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dbus_fast import BusType, Message, MessageType
@@ -68,6 +68,14 @@ class Unit:
         return self.load == "not-found" and self.down
 
 
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    """Somebody who watches units: their paths and ids, None (any) before they are known."""
+
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    words: frozenset[str] | None = None
+
+
 class Jobs:
     """The results of the jobs of one unit that ended since jobs() was entered."""
 
@@ -95,7 +103,7 @@ class Systemd:
     def __init__(self) -> None:
         self._bus: MessageBus | None = None
         self._connecting = asyncio.Lock()
-        self._waiting: set[tuple[asyncio.Event, frozenset[str]]] = set()
+        self._waiting: set[_Waiter] = set()
         self._jobs: set[Jobs] = set()
         self._matched: set[str] = set()
         self._mourning: asyncio.Task[None] | None = None
@@ -110,26 +118,26 @@ class Systemd:
 
     async def watch(self, names: Sequence[str]) -> AsyncGenerator[list[Unit], None]:
         """The units now, and again whenever something about one of them changed."""
-        units = await self.read(names)
-        bus = self._bus
-        await self._match_units(units)
-        changed = asyncio.Event()
-        waiter = (changed, frozenset(word for unit in units for word in (unit.path, unit.id)))
+        waiter = _Waiter()
         self._waiting.add(waiter)
         try:
             while True:
-                yield await self.read(names)
-                await changed.wait()
-                changed.clear()
+                units = await self.read(names)
+                bus = self._bus
+                if await self._match_units(units):
+                    continue  # what happened before systemd was asked to tell, nobody told
+                waiter.words = frozenset(word for unit in units for word in (unit.path, unit.id))
+                yield units
+                await waiter.woken.wait()
+                waiter.woken.clear()
                 if self._bus is not bus or bus is None or not bus.connected:
                     raise Unavailable("the connection to systemd was lost")
         finally:
             self._waiting.discard(waiter)
 
     @asynccontextmanager
-    async def jobs(self, name: str) -> AsyncIterator[Jobs]:
+    async def jobs(self, unit: Unit) -> AsyncIterator[Jobs]:
         """Enter before something is asked of a unit, then `await jobs.end()`."""
-        (unit,) = await self.read([name])
         await self._match_units([unit])
         jobs = Jobs(self, unit)
         self._jobs.add(jobs)
@@ -240,25 +248,34 @@ class Systemd:
             await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
         self._wake_all()
 
-    async def _match_units(self, units: Sequence[Unit]) -> None:
+    async def _match_units(self, units: Sequence[Unit]) -> bool:
+        """Have systemd tell of these units; whether it did not until now."""
         bus = await self._connected()
         signal = f"type='signal',sender='{SYSTEMD}',interface"
-        for unit in units:
-            await self._match(bus, f"{signal}='{PROPERTIES}',member='PropertiesChanged',path='{unit.path}'")
-            await self._match(bus, f"{signal}='{MANAGER}',member='JobRemoved',arg2='{unit.id}'")
+        rules = [
+            rule
+            for unit in units
+            for rule in (
+                f"{signal}='{PROPERTIES}',member='PropertiesChanged',path='{unit.path}'",
+                f"{signal}='{MANAGER}',member='JobRemoved',arg2='{unit.id}'",
+            )
+            if rule not in self._matched
+        ]
+        for rule in rules:
+            await self._match(bus, rule)
+        return bool(rules)
 
     async def _match(self, bus: MessageBus, rule: str) -> None:
-        if rule not in self._matched:
-            await self._call(
-                bus,
-                "org.freedesktop.DBus",
-                "/org/freedesktop/DBus",
-                "org.freedesktop.DBus",
-                "AddMatch",
-                "s",
-                [rule],
-            )
-            self._matched.add(rule)
+        await self._call(
+            bus,
+            "org.freedesktop.DBus",
+            "/org/freedesktop/DBus",
+            "org.freedesktop.DBus",
+            "AddMatch",
+            "s",
+            [rule],
+        )
+        self._matched.add(rule)
 
     def _heard(self, message: Message) -> None:
         if message.message_type is not MessageType.SIGNAL:
@@ -277,13 +294,13 @@ class Systemd:
             self._wake_all()
 
     def _wake(self, what: str | None) -> None:
-        for changed, wanted in self._waiting:
-            if what in wanted:
-                changed.set()
+        for waiter in self._waiting:
+            if waiter.words is None or what in waiter.words:
+                waiter.woken.set()
 
     def _wake_all(self) -> None:
-        for changed, _ in self._waiting:
-            changed.set()
+        for waiter in self._waiting:
+            waiter.woken.set()
 
 
 def _said(error: BaseException) -> str:
