@@ -145,7 +145,7 @@ def parse(written: str, file: str, *, builtin_only: bool = False) -> tuple[Confi
 class _Parser:
     def __init__(self, problems: Problems, builtin_only: bool) -> None:
         self.problems = problems
-        self.kinds = kinds.names(builtin_only=builtin_only)
+        self.builtin_only = builtin_only
         self.names: dict[str, str] = {}
 
     def config(self, written: str) -> Config | None:
@@ -226,18 +226,25 @@ class _Parser:
         """The entry's kind: its name, and its class unless it is unknown."""
         if "kind" not in given:
             if isinstance(node, MappingNode):
-                choice = ", ".join(sorted(self.kinds))
+                choice = ", ".join(sorted(self.kinds()))
                 self.problems.add(node, f"{path}.kind", f"missing; write `kind:` and one of {choice}")
             return "", None
         kind_node = given["kind"][1]
         try:
             name = schema.text(kind_node)
-            if name not in self.kinds:
-                raise Wrong(schema.unknown(name, self.kinds, what="kind"))
-            return name, kinds.find(self.kinds[name])
+            known = kinds.names(builtin_only=True)
+            if name not in known:
+                known = self.kinds()
+            if name not in known:
+                raise Wrong(schema.unknown(name, known, what="kind"))
+            return name, kinds.find(known[name])
         except Wrong as wrong:
             self.problems.add(kind_node, f"{path}.kind", str(wrong))
             return "", None
+
+    def kinds(self) -> dict[str, str]:
+        """Every kind there is, other packages' too; slow, so that it is asked only when ours do not do."""
+        return kinds.names(builtin_only=self.builtin_only)
 
     def together(self, kind: Kind, common: Common, given: Pairs, node: Node, path: str) -> None:
         """What only shows when the fields are looked at together."""
