@@ -13,7 +13,7 @@ from bridge import __version__, log, notify
 from bridge.adapters import Broken, Restarting
 from bridge.config import TROUBLE, Config, Entry
 from bridge.contract import Accessory, Listener
-from bridge.control import Control
+from bridge.control import CannotListen, Control
 from bridge.homekit import Companion, HomeKit, HomeKitError, Settings
 from bridge.journal import Journal
 from bridge.keeper import Keeper
@@ -146,7 +146,7 @@ def serve(config: Config, paths: Paths) -> None:
 async def _run(config: Config, paths: Paths) -> None:
     try:
         await App(config, paths).run()
-    except HomeKitError as error:
+    except (HomeKitError, CannotListen) as error:
         raise AppError(str(error)) from None
 
 
@@ -156,15 +156,24 @@ def _prepare(paths: Paths) -> None:
         paths.keys.mkdir(mode=0o700, exist_ok=True)
         paths.keys.chmod(0o700)
     except OSError as error:
-        raise AppError(f"{error.filename}: cannot be used for the bridge's state: {error.strerror}") from None
+        raise _unusable(error, paths.state) from None
 
 
 @contextmanager
 def _only_one(path: Path) -> Iterator[None]:
     """Hold the lock that keeps two bridges from sharing one state."""
-    with path.open("w") as file:
+    try:
+        file = path.open("w")
+    except OSError as error:
+        raise _unusable(error, path) from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise AppError(f"{path.parent}: another bridge is running with this state") from None
         yield
+
+
+def _unusable(error: OSError, path: Path) -> AppError:
+    where = error.filename or path
+    return AppError(f"{where}: cannot be used for the bridge's state: {error.strerror}; choose a --state-dir")

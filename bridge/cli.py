@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     )
     story = verb("journal", journal, "show what happened to the accessories, and by whom")
     story.add_argument("key", nargs="?", metavar="KEY", help="only of this accessory")
-    story.add_argument("--lines", type=int, default=50, metavar="N", help="the last N lines (50)")
+    story.add_argument("--lines", type=int, default=50, metavar="N", help="the last N lines (50), 1000 at most")
     story.add_argument("--follow", action="store_true", help="go on showing what happens")
     story.add_argument("--json", action="store_true", help="one JSON object a line")
     forgetting = verb(

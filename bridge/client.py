@@ -23,22 +23,32 @@ def stream(paths: Paths, verb: str, **arguments: Any) -> Iterator[dict[str, Any]
     with socket.socket(socket.AF_UNIX) as sock:
         try:
             sock.connect(str(path))
+            sock.sendall(json.dumps(request).encode() + b"\n")
         except PermissionError:
             raise ControlError(
                 f"{path}: not allowed; join the group bellpull or use sudo", "denied"
             ) from None
         except OSError as error:
-            raise ControlError(f"the bridge is not running ({path}: {error.strerror})", "down") from None
-        sock.sendall(json.dumps(request).encode() + b"\n")
-        with sock.makefile("rb") as lines:
-            for line in lines:
-                answer = json.loads(line)
-                if "error" in answer:
-                    raise ControlError(answer["reason"], answer["error"])
-                yield answer
-                if "end" in answer:
-                    return
+            said = error.strerror or error
+            raise ControlError(f"the bridge is not running ({path}: {said})", "down") from None
+        for answer in _answers(sock):
+            if "error" in answer:
+                raise ControlError(answer["reason"], answer["error"])
+            yield answer
+            if "end" in answer:
+                return
     raise ControlError("the bridge hung up; see its log", "down")
+
+
+def _answers(sock: socket.socket) -> Iterator[dict[str, Any]]:
+    """Until the other end hangs up, be it in the middle of a line."""
+    with sock.makefile("rb") as lines:
+        try:
+            for line in lines:
+                if line.endswith(b"\n"):
+                    yield json.loads(line)
+        except ConnectionError:
+            return
 
 
 def ask(paths: Paths, verb: str, **arguments: Any) -> Any:

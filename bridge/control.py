@@ -1,45 +1,42 @@
 """The running bridge's unix socket: the command line's verbs, by the same Keepers.
 
 One request a connection, a JSON line {"verb": …, …}; the answer is JSON lines, the last one
-{"end": …} or {"error": …, "reason": …}. Who may connect is the socket's group; root and the
-bridge's own user may also see codes and change pairings. The kernel tells who it is; and as
-people's commands run as the bridge's user too, that one proves by a secret out of the key
-folder, which is hidden from commands, that it is no such command.
+{"end": …} or {"error": …, "reason": …}. Who hangs up wants no answer any more; a wish goes on.
+Who may connect is the socket's group; root and the bridge's own user may also see codes and
+change pairings. The kernel tells who it is; and as people's commands run as the bridge's user
+too, that one proves by a secret out of the key folder, which is hidden from commands, that it
+is no such command.
 """
 
 import asyncio
-import json
 import logging
 import os
-import pwd
 import secrets
-import socket
-import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from typing import Any
 
-from bridge.contract import Change, Tile, Wish
+from bridge.contract import Change, Tile
 from bridge.homekit import HomeKit, HomeKitError
 from bridge.journal import Journal
 from bridge.keeper import Keeper
 from bridge.paths import Paths
+from bridge.printable import printable
+from bridge.request import Answer, Peer, Request, Wrong, error_line, line, next_request, not_understood
 
 LINE = 64 * 1024  # bytes of a request
 PATIENCE = 10.0  # seconds a client has to say what it wants
-CLIENTS = 64
+CLIENTS = 64  # at once, and root
+LONGEST_PATH = 107  # bytes of a socket's path (unix(7))
+MOST_ROWS = 1000  # of the journal, read at once
 
 log = logging.getLogger(__name__)
 
-Answer = dict[str, Any]
+Answering = Callable[[Request, Peer], Awaitable[Any]]
 
 
-class Wrong(Exception):
-    """A request that cannot be done: a short code and one line for a person."""
-
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
+class CannotListen(Exception):
+    """The socket cannot be made; one line for a person."""
 
 
 class Control:
@@ -67,11 +64,28 @@ class Control:
             follower.set()
 
     async def start(self) -> None:
-        self._secret_path.touch(mode=0o600)
-        self._secret_path.write_text(self._secret)
-        self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._accept, self._path, limit=LINE)
-        self._path.chmod(0o660)
+        """Listen. Raises CannotListen."""
+        length = len(os.fsencode(self._path))
+        if length > LONGEST_PATH:
+            raise CannotListen(
+                f"{self._path}: {length} bytes are too long for a socket, which takes {LONGEST_PATH};"
+                " choose a shorter --state-dir"
+            )
+        self._leave_secret()
+        try:
+            self._path.unlink(missing_ok=True)
+            self._server = await asyncio.start_unix_server(self._accept, self._path, limit=LINE)
+            self._path.chmod(0o660)
+        except OSError as error:
+            raise CannotListen(f"{self._path}: cannot be made: {error.strerror or error}") from None
+
+    def _leave_secret(self) -> None:
+        try:
+            self._secret_path.unlink(missing_ok=True)
+            self._secret_path.touch(mode=0o600)
+            self._secret_path.write_text(self._secret)
+        except OSError as error:
+            log.error("%s: %s; `bellpull pair` and `forget` need sudo now", self._secret_path, error.strerror)
 
     async def stop(self) -> None:
         if self._server is not None:
@@ -85,8 +99,8 @@ class Control:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        if len(self._clients) >= CLIENTS:
-            writer.close()
+        if len(self._clients) >= CLIENTS and Peer.of(writer).uid != 0:
+            await _send_away(reader, writer)
             return
         self._clients.add(task)
         try:
@@ -99,71 +113,84 @@ class Control:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with asyncio.timeout(PATIENCE):
-                request = json.loads(await reader.readline())
+            request = await next_request(reader, PATIENCE)
             peer = Peer.of(writer)
             with _until_gone(reader):
-                async for answer in self._answers(request, peer):
-                    writer.write(json.dumps(answer).encode() + b"\n")
-                    await writer.drain()
+                async with aclosing(self._answers(request, peer)) as answers:
+                    async for answer in answers:
+                        writer.write(line(answer))
+                        await writer.drain()
         except HomeKitError as error:
-            writer.write(json.dumps({"error": "homekit", "reason": str(error)}).encode() + b"\n")
+            writer.write(error_line("homekit", str(error)))
         except Wrong as wrong:
-            writer.write(json.dumps({"error": wrong.code, "reason": str(wrong)}).encode() + b"\n")
-        except (ValueError, KeyError, TypeError, AttributeError, TimeoutError):
-            writer.write(b'{"error": "request", "reason": "not a request this bridge understands"}\n')
+            writer.write(error_line(wrong.code, str(wrong)))
+        except ConnectionError:
+            raise
+        except Exception as error:
+            log.exception("a request of the command line failed")
+            writer.write(error_line("bug", f"{type(error).__name__}: {error}; see the log of the bridge"))
         await writer.drain()
 
-    async def _answers(self, request: Answer, peer: "Peer") -> AsyncIterator[Answer]:
-        verb = request["verb"]
+    async def _answers(self, request: Request, peer: Peer) -> AsyncGenerator[Answer, None]:
+        verb = request.text("verb")
         if verb == "journal":
             async for row in self._story(request):
                 yield row
             return
-        for_all: dict[str, Callable[[Answer, Peer], Awaitable[Any]]] = {"list": self._list, "set": self._set}
-        for_owner: dict[str, Callable[[Answer, Peer], Awaitable[Any]]] = {
+        for_all: dict[str, Answering] = {"list": self._list, "set": self._set}
+        for_owner: dict[str, Answering] = {
             "pair": self._pair,
             "reset": self._reset,
             "unlock": self._unlock,
             "forget": self._forget,
         }
-        if verb in for_owner and not self._is_owner(peer, request.get("secret")):
+        if verb not in for_all and verb not in for_owner:
+            raise not_understood(f"it knows no {verb!r}")
+        if verb in for_owner and not self._is_owner(peer, request.text("secret", "")):
             raise Wrong("denied", "only root and the bridge's own user may do this; use sudo")
         yield {"end": await (for_all | for_owner)[verb](request, peer)}
 
-    def _is_owner(self, peer: "Peer", secret: object) -> bool:
+    def _is_owner(self, peer: Peer, secret: str) -> bool:
         if peer.uid == 0:
             return True
-        return peer.uid == os.getuid() and secrets.compare_digest(str(secret), self._secret)
+        return peer.uid == os.getuid() and secrets.compare_digest(secret.encode(), self._secret.encode())
 
-    async def _list(self, request: Answer, peer: "Peer") -> list[Answer]:
+    async def _list(self, request: Request, peer: Peer) -> list[Answer]:
         return [describe(keeper, self._kinds[key]) for key, keeper in self._keepers.items()]
 
-    async def _set(self, request: Answer, peer: "Peer") -> Answer:
-        keeper = self._keepers.get(request["key"])
-        if keeper is None:
-            raise Wrong("key", f"there is no accessory {request['key']!r}; `bellpull list` shows them")
-        wish = keeper.wish(bool(request["on"]), peer.name)
+    async def _set(self, request: Request, peer: Peer) -> Answer:
+        on, wait = request.boolean("on"), request.seconds("wait")
+        keeper = self._keepers[self._known(request.text("key"))]
+        wish = keeper.wish(on, peer.name)
         try:
-            async with asyncio.timeout(request.get("wait")):
+            async with asyncio.timeout(wait):
                 verdict = await asyncio.shield(wish.verdict)
         except TimeoutError:
-            return {"outcome": None, "reason": _so_far(wish, keeper)}
-        return {"outcome": verdict.outcome, "reason": verdict.reason}
+            return {"outcome": None, "reason": printable(keeper.state.reason)}
+        return {"outcome": verdict.outcome, "reason": printable(verdict.reason)}
 
-    async def _story(self, request: Answer) -> AsyncIterator[Answer]:
+    def _known(self, key: str) -> str:
+        if key not in self._keepers:
+            raise Wrong("key", f"there is no accessory {key!r}; `bellpull list` shows them")
+        return key
+
+    async def _story(self, request: Request) -> AsyncGenerator[Answer, None]:
+        key = request.text("key", "") or None
+        last = min(max(request.number("last", 50), 1), MOST_ROWS)
+        if key is not None and not await self._journal.rows(last=1, key=key):
+            self._known(key)
         news = asyncio.Event()
         self._followers.add(news)
         try:
-            after, last, key = 0, int(request.get("last", 50)), request.get("key")
+            after = 0
             while True:
                 rows = await self._journal.rows(after=after, last=last, key=key)
                 for row in rows:
                     yield row
-                if not request.get("follow"):
+                if not request.boolean("follow", False):
                     yield {"end": len(rows)}
                     return
-                after, last = max([after, *(row["id"] for row in rows)]), 1000
+                after, last = max([after, *(row["id"] for row in rows)]), MOST_ROWS
                 await news.wait()
                 news.clear()
         finally:
@@ -177,7 +204,7 @@ class Control:
             raise Wrong("starting", "the bridge is still starting; try again in a moment")
         return self.home
 
-    async def _pair(self, request: Answer, peer: "Peer") -> Answer:
+    async def _pair(self, request: Request, peer: Peer) -> Answer:
         home = self._homekit
         return {
             "code": home.setup_code,
@@ -188,18 +215,18 @@ class Control:
             "orphans": home.orphans(),
         }
 
-    async def _reset(self, request: Answer, peer: "Peer") -> Answer:
+    async def _reset(self, request: Request, peer: Peer) -> Answer:
         await self._homekit.reset()
         log.warning("%s removed all pairings", peer.name)
         return await self._pair(request, peer)
 
-    async def _unlock(self, request: Answer, peer: "Peer") -> Answer:
+    async def _unlock(self, request: Request, peer: Peer) -> Answer:
         await self._homekit.unlock()
         log.warning("%s allowed pairing again", peer.name)
         return await self._pair(request, peer)
 
-    async def _forget(self, request: Answer, peer: "Peer") -> Answer:
-        key = str(request["key"])
+    async def _forget(self, request: Request, peer: Peer) -> Answer:
+        key = request.text("key")
         if key in self._keepers:
             raise Wrong(
                 "configured", f"{key!r} is in the configuration; remove it there, restart, then forget it"
@@ -210,21 +237,15 @@ class Control:
         return {}
 
 
-class Peer:
-    """Who is at the other end, as the kernel says."""
-
-    def __init__(self, uid: int) -> None:
-        self.uid = uid
-        try:
-            self.name = f"{pwd.getpwuid(uid).pw_name} (command line)"
-        except KeyError:
-            self.name = f"user {uid} (command line)"
-
-    @classmethod
-    def of(cls, writer: asyncio.StreamWriter) -> "Peer":
-        sock = writer.get_extra_info("socket")
-        _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        return cls(uid)
+async def _send_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Say that it is too busy; what was asked is read first, or the kernel would throw the answer away."""
+    writer.write(error_line("busy", "too many are talking to the bridge already; try again"))
+    try:
+        async with asyncio.timeout(1.0):
+            await reader.readline()
+    except (TimeoutError, ValueError, ConnectionError):
+        pass
+    writer.close()
 
 
 @contextmanager
@@ -249,10 +270,6 @@ def describe(keeper: Keeper, kind: str) -> Answer:
         "kind": kind,
         "state": {None: "unknown", False: "off", True: "on"}[keeper.settled],
         "wish": None if wish is None else "on" if wish.on else "off",
-        "reason": keeper.state.reason,
+        "reason": printable(keeper.state.reason),
         "since": keeper.since,
     }
-
-
-def _so_far(wish: Wish, keeper: Keeper) -> str:
-    return keeper.state.reason or f"{keeper.key} is still on its way"

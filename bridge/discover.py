@@ -60,8 +60,9 @@ SUGGESTIONS = (
 
 
 def exists(unit: str, folders: Iterable[str] = UNIT_FOLDERS) -> bool:
-    """Whether a service unit of this name is installed."""
-    return any((Path(folder) / f"{unit}.service").is_file() for folder in folders)
+    """Whether a service unit of this name is installed, and not masked."""
+    files = (Path(folder) / f"{unit}.service" for folder in folders)
+    return next((file.is_file() for file in files if file.exists()), False)
 
 
 def draft(folders: Iterable[str] = UNIT_FOLDERS) -> str:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from bridge.contract import Change, Outcome, Tile
+from bridge.printable import printable
 
 MOST_ROWS = 100_000
 PRUNE_EVERY = 1_000  # rows
 MOST_PENDING = 10_000  # changes waiting for a disk that hangs
-LONGEST = 500  # characters of a text that comes from outside
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS change (
@@ -39,7 +39,8 @@ class Journal:
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._db: sqlite3.Connection | None = None
-        self._open_wishes: dict[int, int] = {}
+        self._open_wishes: dict[int, int] = {}  # number of a wish on its way -> id of its row
+        self._fresh = True
         self._pending = 0
         self._lost = 0
         self._written = 0
@@ -71,7 +72,7 @@ class Journal:
         try:
             db = self._opened()
             with db:
-                self._keep(db, change)
+                row_id = self._keep(db, change)
         except sqlite3.Error as error:
             self._lost += 1
             if self._lost == 1:
@@ -80,19 +81,27 @@ class Journal:
                 )
             self._forget_connection(error)
         else:
+            self._remember(change, row_id)
             if self._lost:
                 log.warning("%s can be written again; %d lines are missing", self._path, self._lost)
                 self._lost = 0
 
-    def _keep(self, db: sqlite3.Connection, change: Change) -> None:
-        row_id = self._open_wishes.pop(change.wish, None)
+    def _remember(self, change: Change, row_id: int | None) -> None:
+        if change.outcome is not None:
+            self._open_wishes.pop(change.wish, None)
+        elif change.wish and row_id is not None:
+            self._open_wishes[change.wish] = row_id
+
+    def _keep(self, db: sqlite3.Connection, change: Change) -> int | None:
+        """Write a line, or the end of a wish into its line; the id of the row."""
+        row_id = self._open_wishes.get(change.wish)
         if row_id is not None:
             db.execute(
                 "UPDATE change SET id = (SELECT max(id) + 1 FROM change),"
                 " new = ?, reason = ?, outcome = ?, took = ? WHERE id = ?",
-                (change.new, plain(change.reason), change.outcome, change.took, row_id),
+                (change.new, printable(change.reason), change.outcome, change.took, row_id),
             )
-            return
+            return row_id
         row = db.execute(
             "INSERT INTO change (at, key, old, new, who, reason, wanted, outcome, took)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -101,18 +110,17 @@ class Journal:
                 change.key,
                 change.old,
                 change.new,
-                plain(change.who),
-                plain(change.reason),
+                printable(change.who),
+                printable(change.reason),
                 change.wanted,
                 change.outcome,
                 change.took,
             ),
         )
-        if change.wish and change.outcome is None and row.lastrowid is not None:
-            self._open_wishes[change.wish] = row.lastrowid
         self._written += 1
-        if self._written % PRUNE_EVERY == 0:
+        if self._written % PRUNE_EVERY == 1:  # the first one too: a bridge may be restarted every day
             db.execute("DELETE FROM change WHERE id <= (SELECT max(id) FROM change) - ?", (MOST_ROWS,))
+        return row.lastrowid
 
     def _read(self, after: int, last: int, key: str | None) -> list[dict[str, Any]]:
         try:
@@ -139,7 +147,7 @@ class Journal:
             db.execute("PRAGMA synchronous = NORMAL")
             with db:
                 db.executescript(SCHEMA)
-                if not self._open_wishes:
+                if self._fresh:
                     db.execute(
                         "UPDATE change SET outcome = ?, reason = 'the bridge was restarted'"
                         " WHERE wanted IS NOT NULL AND outcome IS NULL",
@@ -148,13 +156,15 @@ class Journal:
         except sqlite3.Error:
             db.close()
             raise
+        self._fresh = False
         return db
 
     def _forget_connection(self, error: sqlite3.Error) -> None:
         """Open anew next time; a file that is no database is put aside first."""
         self._close()
-        self._open_wishes.clear()
-        if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without its extension
+        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            self._open_wishes.clear()
             aside = self._path.with_name(self._path.name + ".damaged")
             try:
                 self._path.replace(aside)
@@ -177,9 +187,3 @@ def as_dict(row: sqlite3.Row) -> dict[str, Any]:
         found[name] = {None: "unknown", 0: "off", 1: "on"}[found[name]]
     found["wanted"] = {None: None, 0: "off", 1: "on"}[found["wanted"]]
     return found
-
-
-def plain(text: str) -> str:
-    """Text from outside on one bounded line, control characters escaped."""
-    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-    return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"

@@ -16,8 +16,12 @@ class _Journal(logging.Formatter):
 
 
 def for_journal() -> bool:
-    """Whether standard error is read by systemd's journal."""
-    return "JOURNAL_STREAM" in os.environ
+    """Whether standard error is read by systemd's journal (systemd.exec(5), $JOURNAL_STREAM).
+
+    The variable alone says little: a terminal in a desktop session has inherited it.
+    """
+    status = os.fstat(sys.stderr.fileno())
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def start() -> None:

@@ -4,6 +4,8 @@ import asyncio
 import logging
 import os
 
+from bridge.printable import printable
+
 LONGEST = 400  # characters of a line
 LINES = 20  # a second that reach the log
 BYTES = 256 * 1024  # a second that are read; a child that says more waits at its pipe
@@ -12,9 +14,7 @@ CHUNK = 64 * 1024  # bytes, what a pipe holds
 
 def readable(said: bytes) -> str:
     """One line for a log or a person: bounded, control and other invisible characters escaped."""
-    text = said[: 4 * LONGEST].decode(errors="backslashreplace").rstrip("\r\n")
-    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-    return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"
+    return printable(said[: 4 * LONGEST].decode(errors="backslashreplace").rstrip("\r\n"), LONGEST)
 
 
 class Output:

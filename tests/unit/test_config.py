@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from accessories.command import Command
 from accessories.services import Services
-from bridge.config import MOST_ACCESSORIES, Config, ConfigError, Entry, load, parse
+from bridge.config import MOST_ACCESSORIES, Bridge, Config, ConfigError, Entry, load, parse
 
 TILE = "kind: services\n    units: [smbd]\n"
 
@@ -58,7 +58,7 @@ accessories:
 
 def test_without_a_bridge_section_the_defaults_hold() -> None:
     config, _ = parse("accessories: {}", "c")
-    assert config == Config(config.bridge, ()) and config.bridge.name == "Bellpull"
+    assert config == Config(Bridge(name="Bellpull", address=None, port=21100), ())
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def test_durations_are_read_as_people_write_them(written: str, seconds: float) -
 
 
 @pytest.mark.parametrize(
-    "written", ["0", "0s", "-1", "32d", "soon", "1 2", "1x", "s", "1e3", "١s", "9" * 4000]
+    "written", ["0", "0s", "-1", "32d", "soon", "1 2", "1x", "s", "1e3", "\u0661s", 400 * "9"]
 )
 def test_what_is_no_duration_says_how_one_looks(written: str) -> None:
     with pytest.raises(Wrong, match=r"write (it like 30s|more than 0)"):
