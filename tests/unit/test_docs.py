@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge import cli, config, kind
+from bridge import cli, config, kind, schema
 from bridge.tools import Tools
 
 ROOT = Path(__file__).parents[2]
@@ -57,9 +57,9 @@ def test_the_example_shows_every_kind_and_every_key() -> None:
     assert found is not None
     shown = {entry.kind_name for entry in found.accessories}
     assert shown == set(kind.names(builtin_only=True))
-    keys = set(config.schema.hints(config.Bridge)) | set(config.schema.hints(config.Common))
+    keys = set(schema.hints(config.Bridge)) | set(schema.hints(config.Common))
     for place in kind.names(builtin_only=True).values():
-        keys |= set(config.schema.hints(kind.find(place)))
+        keys |= set(schema.hints(kind.find(place)))
     missing = {key for key in keys if not re.search(rf"^[ #]*{key}:", written, re.MULTILINE)}
     assert missing == set()
 

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import pytest
-
 from bridge import keeper as module
 from bridge.contract import Accessory, Change, Denied, Outcome, Refused, State, Tile
 from bridge.keeper import GRACE, HOLD, MOMENT, Keeper
@@ -225,7 +223,7 @@ class Brief(FakeMachine):
 
 @in_fake_time
 async def test_a_watch_that_ends_is_taken_up_again() -> None:
-    async with kept(Brief(True)) as (keeper, story):
+    async with kept(Brief(True)) as (_, story):
         await asyncio.sleep(1)
         assert None in story.shows
         assert True in story.shows
@@ -246,7 +244,7 @@ async def test_a_change_from_elsewhere_is_shown_and_told_as_observed() -> None:
 @in_fake_time
 async def test_a_restart_from_elsewhere_never_bounces_the_tile() -> None:
     machine = FakeMachine(True)
-    async with kept(machine) as (keeper, story):
+    async with kept(machine) as (_, story):
         for on, moving in ((True, True), (False, True), (True, False)):
             machine.become(on, moving=moving)
             await asyncio.sleep(HOLD / 4)
@@ -257,7 +255,7 @@ async def test_a_restart_from_elsewhere_never_bounces_the_tile() -> None:
 @in_fake_time
 async def test_a_transition_that_drags_on_is_shown_in_the_end() -> None:
     machine = FakeMachine(True)
-    async with kept(machine) as (keeper, story):
+    async with kept(machine) as (_, story):
         machine.become(False, moving=True)
         await asyncio.sleep(HOLD + 0.1)
         assert story.shows == [False]
