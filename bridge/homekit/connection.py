@@ -185,8 +185,11 @@ class Connection(HAPServerProtocol):  # type: ignore[misc]
         while self._waiting and self._waiting[0].answer.ready:
             exchange = self._waiting.popleft()
             self._check(exchange.answer)
-            if not self.transport.is_closing():
-                self.send_answer(exchange.http, exchange.answer)
+            try:
+                if not self.transport.is_closing():
+                    self.send_answer(exchange.http, exchange.answer)
+            except h11.LocalProtocolError:
+                self.drop("it asked for what cannot be answered")  # HEAD, which HomeKit does not have
             if exchange.answer.after is not None:
                 exchange.answer.after()
 

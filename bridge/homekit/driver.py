@@ -18,7 +18,7 @@ from pyhap.util import to_sorted_hap_json
 from bridge.homekit.faces import Face
 from bridge.homekit.server import Server
 from bridge.homekit.setup import PairSetup
-from bridge.homekit.store import Store
+from bridge.homekit.store import Keys, Store
 
 log = logging.getLogger("bridge.homekit")
 
@@ -110,7 +110,7 @@ class Driver(AccessoryDriver):  # type: ignore[misc]
         described = self.get_accessories(include_value=False)
         return hashlib.sha256(to_sorted_hap_json([described, information])).hexdigest()
 
-    def count_configuration(self, keys: Any) -> Any:
+    def count_configuration(self, keys: Keys) -> Keys:
         """c# goes up by one when the description is another one."""
         description = self.description()
         if keys.config_hash == description:

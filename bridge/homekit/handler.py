@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -27,6 +28,8 @@ log = logging.getLogger("bridge.homekit.network")
 
 MOST_PAIRINGS = 16  # HAP's least; a family does not need more
 LONGEST_TTL = 60.0  # seconds a timed write may be announced ahead
+Step = Callable[[Keys], Keys]  # what becomes of the key store
+
 M1, M2, M3, M4 = (bytes([number]) for number in (1, 2, 3, 4))
 ADD, REMOVE, LIST = (bytes([number]) for number in (3, 4, 5))
 
@@ -200,7 +203,7 @@ class Handler(HAPServerHandler):  # type: ignore[misc]
         else:
             raise Malformed("no such method")
 
-    def _adding(self, fields: Fields) -> Any:
+    def _adding(self, fields: Fields) -> Step:
         name, key = pairing_id(fields[TAG.USERNAME]), fields[TAG.PUBLIC_KEY]
         Ed25519PublicKey.from_public_bytes(key)
         if fields[TAG.PERMISSIONS] not in (b"\x00", b"\x01"):
@@ -217,7 +220,7 @@ class Handler(HAPServerHandler):  # type: ignore[misc]
 
         return step
 
-    def _removing(self, fields: Fields) -> Any:
+    def _removing(self, fields: Fields) -> Step:
         gone = UUID(pairing_id(fields[TAG.USERNAME]))
 
         def step(keys: Keys) -> Keys:
@@ -228,7 +231,7 @@ class Handler(HAPServerHandler):  # type: ignore[misc]
 
         return step
 
-    async def _change_pairings(self, answer: Answer, step: Any) -> None:
+    async def _change_pairings(self, answer: Answer, step: Step) -> None:
         try:
             await self.driver.store.change(step)
         except Refused as refusal:

@@ -21,8 +21,6 @@ log = logging.getLogger("bridge.homekit.network")
 
 MOST_ATTEMPTS = 100  # failed pair-setups, then none until somebody unlocks it (HAP, kTLVError_MaxTries)
 IDLE = 30.0  # seconds after which a pair-setup that says nothing frees its place
-PAIR_SETUP = b"\x00"  # the method
-PAIR_SETUP_WITH_AUTH = b"\x01"
 
 ENCRYPT = (b"Pair-Setup-Encrypt-Salt", b"Pair-Setup-Encrypt-Info")
 CONTROLLER_SIGN = (b"Pair-Setup-Controller-Sign-Salt", b"Pair-Setup-Controller-Sign-Info")

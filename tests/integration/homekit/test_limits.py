@@ -135,3 +135,31 @@ async def test_while_four_hundred_hang_a_member_comes_in(
         await strangers.enter_async_context(Wire.open(bridge.port))
     async with bridge.phone(pairing) as phone:
         assert (await phone.get(bridge.on("files"))).status == 200
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"HEAD /accessories HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET http://x/accessories HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET //[ HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /accessories HTTP/1.0\r\n\r\n",
+        b"GET /accessories HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"GET /accessories HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+        b"POST /identify HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
+    ids=lambda request: request[:24].decode(),
+)
+async def test_http_that_homekit_does_not_speak_breaks_nothing(
+    bridge: Ours, pairing: Pairing, request_: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Wire.open(bridge.port) as wire:
+        wire.send(request_)
+        wire.send(request_)
+        await wire.closed(within=0.1)
+    async with bridge.phone(pairing) as phone:
+        assert (await phone.get(bridge.on("files"))).status == 200
+    assert not [record for record in caplog.records if record.levelno > logging.WARNING]

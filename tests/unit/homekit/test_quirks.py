@@ -25,8 +25,9 @@ from pyhap.params import get_srp_context
 from bridge.contract import Denied
 from bridge.homekit import HomeKit, Settings, writes
 from bridge.homekit.connection import Crypto
-from bridge.homekit.srp import Exchange
+from bridge.homekit.srp import Exchange, Verifier, WrongProof
 from tests.bridges import CODE, ON, Ours, Plain, ours, plain
+from tests.conftest import CAMPAIGN
 from tests.fakes.machine import FakeMachine, failure
 from tests.wire import Pairing, Wire, encode
 
@@ -111,6 +112,25 @@ def test_numbers_with_leading_zeros_are_hashed_in_full(server: type[hsrp.Server]
     client.set_server_public_key(exchange.B.to_bytes(384, "big"))
     exchange.set_A(client.get_public_key_bytes())
     assert exchange.verify(client.get_proof_bytes()) is not None
+
+
+def prove(exchange: Any) -> bool:
+    """Whether a controller that knows the code is believed."""
+    client = SrpClient("Pair-Setup", CODE)
+    client.set_salt(bytearray(exchange.s))
+    client.set_server_public_key(exchange.B.to_bytes(384, "big"))
+    try:
+        proof = exchange.prove(client.get_public_key_bytes(), client.get_proof_bytes())
+    except WrongProof:
+        return False
+    return client.verify_servers_proof_bytes(proof)
+
+
+@pytest.mark.campaign
+def test_the_right_code_is_never_refused() -> None:
+    rounds = 1500 if CAMPAIGN else 30
+    verifier = Verifier(CODE)
+    assert sum(not prove(verifier.exchange()) for _ in range(rounds)) == 0
 
 
 async def test_a_second_pair_setup_is_told_that_the_bridge_is_busy(bridge: Ours | Plain) -> None:
