@@ -113,7 +113,7 @@ def state_of(units: Sequence[Unit]) -> State:
     return State(
         on=not down,
         moving=any(unit.moving for unit in units),
-        died=any(unit.active == "failed" for unit in down),
+        died=any(unit.active == "failed" or unit.sub.startswith("auto-restart") for unit in down),
         reason=", ".join(f"{unit.name} {_state(unit)}" for unit in down),
     )
 
@@ -131,4 +131,6 @@ def _guests(units: Iterable[Unit]) -> Iterable[str]:
 def _state(unit: Unit) -> str:
     if unit.load == "not-found":
         return "does not exist"
-    return f"is {unit.load}" if unit.load != "loaded" else f"is {unit.active}"
+    if unit.load != "loaded":
+        return f"is {unit.load}"
+    return f"is {unit.active} ({unit.sub})" if unit.sub.startswith("auto-restart") else f"is {unit.active}"

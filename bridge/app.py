@@ -5,14 +5,15 @@ import fcntl
 import logging
 import os
 import signal
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bridge import __version__, log, notify
 from bridge.adapters import Broken, Restarting
 from bridge.config import TROUBLE, Config, Entry
-from bridge.contract import Accessory, Listener
+from bridge.contract import Accessory, Change, Listener
 from bridge.control import CannotListen, Control
 from bridge.homekit import Companion, HomeKit, HomeKitError, Settings
 from bridge.journal import Journal
@@ -20,6 +21,8 @@ from bridge.keeper import Keeper
 from bridge.paths import Paths
 from bridge.tools import Tools
 from bridge.tools.fence import hide_from_children
+
+FIRST_LOOK = 0.5  # seconds that the start waits for tiles to know how they stand
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +53,7 @@ class App:
                 for entry in config.accessories
                 if entry.trouble
             ],
-            identified=_identified,
+            identified=self._identified,
         )
         listeners.append(self.homekit)
         self.control.home = self.homekit
@@ -84,6 +87,7 @@ class App:
         tasks.append(asyncio.create_task(_show_life(tasks.copy()), name="watchdog"))
         try:
             await self.control.start()
+            await self._first_looks()
             await self.homekit.start()
             notify.tell("READY=1", f"STATUS={len(self.keepers)} accessories")
             self._greet()
@@ -96,9 +100,14 @@ class App:
             notify.tell("STOPPING=1")
             await self._close(tasks)
 
+    async def _first_looks(self) -> None:
+        """Let phones find tiles that know how they stand."""
+        looks = [keeper.looked.wait() for keeper in self.keepers.values()]
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*looks), FIRST_LOOK)
+
     async def _close(self, tasks: list[asyncio.Task[None]]) -> None:
-        for keeper in self.keepers.values():
-            await keeper.close()
+        await asyncio.gather(*(keeper.close() for keeper in self.keepers.values()))
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks, timeout=1.0)
@@ -106,6 +115,17 @@ class App:
         await self.control.stop()
         await self.tools.close()
         await self.journal.close()
+
+    def _identified(self, name: str) -> None:
+        """Somebody has pressed "identify" in the Home app; `name` is empty for the bridge itself."""
+        logger.warning("a phone asks which one this is: %s", name or "the bridge itself")
+        keeper = next((keeper for keeper in self.keepers.values() if keeper.name == name), None)
+        shown = keeper.shown if keeper else None
+        asked = Change(
+            keeper.key if keeper else "bridge", time.time(), shown, shown, "HomeKit", "asks which one this is"
+        )
+        self.journal.changed(asked)
+        self.control.changed(asked)
 
     def _greet(self) -> None:
         """The setup code belongs on a person's terminal, never in a log."""
@@ -127,11 +147,6 @@ async def _show_life(keepers: list[asyncio.Task[None]]) -> None:
         elif not any(task.done() for task in keepers):
             notify.tell("WATCHDOG=1")
         await asyncio.sleep(interval or 0)
-
-
-def _identified(name: str) -> None:
-    """A person has pressed "identify" in the Home app."""
-    logger.warning("a phone asks which one this is: %s", name or "the bridge itself")
 
 
 def serve(config: Config, paths: Paths) -> None:

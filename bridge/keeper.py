@@ -2,7 +2,8 @@
 
 A tile stands at what was wished while the wish runs, and at the settled fact otherwise. A
 transition nobody wished for (a restart from elsewhere) is held back until it settles, for
-HOLD seconds at most, because every bounce of a tile fires somebody's automation.
+HOLD seconds at most, because every bounce of a tile fires somebody's automation. A death in
+it is told all the same.
 """
 
 import asyncio
@@ -35,7 +36,11 @@ _numbers = itertools.count(1)
 
 
 class Keeper:
-    """The Tile of one accessory. `run()` must be running for it to know anything."""
+    """The Tile of one accessory. `run()` must be running for it to know anything.
+
+    looked   set when the first look at the machine is done, whatever was seen
+    settled  the fact without its transitions; None while unknown
+    """
 
     def __init__(
         self,
@@ -60,7 +65,7 @@ class Keeper:
         self.settled: bool | None = None
         self._before: bool | None = None
         self._pressed = False
-        self._looked = False
+        self.looked = asyncio.Event()
         self._told: bool | None = None
         self._hold: asyncio.TimerHandle | None = None
         self._moved = asyncio.Event()
@@ -100,11 +105,15 @@ class Keeper:
             pause = min(pause * 2, RETRY_LAST)
 
     def _observe(self, state: State) -> None:
-        self.state = state
+        before, self.state = self.state, state
         if state.on is None or not state.moving or self.settled is None:
             self._settle()
-        elif self._hold is None:
-            self._hold = asyncio.get_running_loop().call_later(HOLD, self._settle)
+        else:
+            if self._hold is None:
+                self._hold = asyncio.get_running_loop().call_later(HOLD, self._settle)
+            if state.died and not before.died and self.current is None:
+                self._tell("observed", self.settled)
+        self.looked.set()
         self._moved.set()
 
     def _settle(self) -> None:
@@ -113,8 +122,7 @@ class Keeper:
             self._hold.cancel()
             self._hold = None
         old, self.settled = self.settled, self.state.on
-        first, self._looked = not self._looked, True
-        if old is not self.settled and not first and self.current is None and not self._pressed:
+        if old is not self.settled and self.looked.is_set() and self.current is None and not self._pressed:
             self._tell("observed", old)
         self._show()
 

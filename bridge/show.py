@@ -59,7 +59,7 @@ def tiles(rows: Iterable[dict[str, Any]]) -> list[str]:
 def change(row: dict[str, Any]) -> str:
     """A row of the journal as one line, at the time it was last written."""
     if row["wanted"] is None:
-        what = f"{row['old']} -> {row['new']}"
+        what = f"{row['old']} -> {row['new']}" if row["old"] != row["new"] else f"still {row['new']}"
     elif row["outcome"] is None:
         what = f"asked to turn {row['wanted']}"
     else:

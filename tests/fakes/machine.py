@@ -14,6 +14,7 @@ class FakeMachine(Accessory):
         self.moving = False
         self.instant = instant
         self.reason = ""
+        self.died = False
         self.trouble: Trouble | Exception | None = None
         self.stubborn: float = 0.0
         self.asked: list[bool] = []
@@ -25,7 +26,7 @@ class FakeMachine(Accessory):
 
     @property
     def state(self) -> State:
-        return State(self.on, moving=self.moving, reason=self.reason)
+        return State(self.on, moving=self.moving, died=self.died, reason=self.reason)
 
     async def watch(self) -> AsyncGenerator[State, None]:
         while True:
@@ -56,8 +57,8 @@ class FakeMachine(Accessory):
 
     # What a test does to it
 
-    def become(self, on: bool | None, *, moving: bool = False, reason: str = "") -> None:
-        self.on, self.moving, self.reason = on, moving, reason
+    def become(self, on: bool | None, *, moving: bool = False, reason: str = "", died: bool = False) -> None:
+        self.on, self.moving, self.reason, self.died = on, moving, reason, died
         self._changed.set()
 
     def finish(self) -> None:

@@ -372,3 +372,18 @@ async def test_the_first_look_is_no_change_but_coming_back_is() -> None:
     await asyncio.sleep(1)
     assert [(change.old, change.new) for change in story.changes] == [(None, True)]
     watching.cancel()
+
+
+@in_fake_time
+async def test_a_death_that_systemd_mends_is_told_once_and_does_not_bounce_the_tile() -> None:
+    machine = FakeMachine(True)
+    async with kept(machine) as (_, story):
+        for _ in range(2):
+            machine.become(False, moving=True, reason="is activating (auto-restart)", died=True)
+            await asyncio.sleep(0.1)
+        machine.become(True)
+        await asyncio.sleep(HOLD + 1)
+        assert story.shows == []
+        (change,) = story.changes
+        assert (change.old, change.new, change.died) == (True, True, True)
+        assert change.reason == "is activating (auto-restart)"
