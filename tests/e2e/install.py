@@ -1,4 +1,4 @@
-"""Installing the product in a box as a person would: from a checkout, by make, and in no other way."""
+"""Putting the product on a box as a person would: from a checkout, by make, and in no other way."""
 
 import os
 import shutil
@@ -33,20 +33,25 @@ def clean_copy(target: Path) -> Path:
     return target
 
 
-def install(box: Box, checkout: str, within: float = 300) -> str:
-    """`make install` in the box's folder `checkout`, with this machine's way to the package index.
+def make(box: Box, target: str, checkout: str, *, user: str | None = None, within: float = 300) -> str:
+    """`make TARGET` in the box's folder `checkout`, with this machine's way to the package index.
 
     Only this command runs in the machine's network. Returns its output.
     """
     if CERTIFICATES.exists():
         box.write(str(CERTIFICATES), CERTIFICATES.read_text())
-    resolver = Path("/etc/resolv.conf")
-    box.write("/etc/resolv.conf", resolver.read_text())
+    box.write("/etc/resolv.conf", Path("/etc/resolv.conf").read_text())
     settings = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     done = box.run(
-        ["make", "--no-print-directory", "-C", checkout, "install"],
+        ["make", "--no-print-directory", "-C", checkout, target],
+        user=user,
         env={"PIP_CERT": str(CERTIFICATES), **settings},
         network="machine",
         timeout=within,
     )
     return done.stdout + done.stderr
+
+
+def install(box: Box, checkout: str) -> str:
+    """`make install` in the box; its output."""
+    return make(box, "install", checkout)
