@@ -194,8 +194,10 @@ class Connection(HAPServerProtocol):  # type: ignore[misc]
                 exchange.answer.after()
 
     def _check(self, answer: Answer) -> None:
-        error = answer.task.exception() if answer.task is not None else None
-        if error is not None:
+        task = answer.task
+        if task is None or task.cancelled():
+            return  # cancelled: the loop is being closed, and nobody reads an answer
+        if error := task.exception():
             log.error("a request failed", exc_info=error)
             answer.refuse(Refusal(500, Status.UNABLE))
 

@@ -120,11 +120,12 @@ class Handler(HAPServerHandler):  # type: ignore[misc]
         self.answer.make(self._pair_setup(self.answer, decode(self.request_body)))
 
     async def _pair_setup(self, answer: Answer, fields: Fields) -> None:
+        before = self.keys.pairings
         try:
             answer.tlv(await self.driver.setup.step(self.connection, fields))
         except Malformed:
             answer.refuse(Refusal(HTTPStatus.BAD_REQUEST, Status.INVALID))
-        if fields[TAG.SEQUENCE_NUM] == b"\x05" and self.keys.pairings:
+        if self.keys.pairings is not before:
             answer.after = self.driver.pairings_changed
 
     def pair_verify(self) -> None:
