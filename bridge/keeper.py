@@ -210,8 +210,7 @@ class Keeper:
                 log.error("%s: turning it on or off goes on although it was called off", self.key)
 
     def _end(self, wish: Wish, verdict: Verdict) -> None:
-        if wish is not self.current:
-            return
+        assert wish is self.current
         self.current = None
         if self.rest is not None and verdict.outcome is Outcome.MET:
             self._pressed = True

@@ -387,3 +387,37 @@ async def test_a_death_that_systemd_mends_is_told_once_and_does_not_bounce_the_t
         (change,) = story.changes
         assert (change.old, change.new, change.died) == (True, True, True)
         assert change.reason == "is activating (auto-restart)"
+
+
+@in_fake_time
+async def test_what_was_done_in_the_moment_it_was_called_off_is_not_overlooked() -> None:
+    machine = Deaf(False, instant=False)
+    async with kept(machine) as (keeper, _):
+        keeper.wish(True, "Anna")
+        await asyncio.sleep(1)
+        machine.finish()
+        await asyncio.sleep(0)  # set() returns now
+        machine.trouble = failure()
+        wish = keeper.wish(False, "Anna")
+        await asyncio.sleep(1)
+        machine.finish()
+        assert (await wish.verdict).outcome is Outcome.FAILED
+        assert keeper.shown is True
+
+
+class Deaf(FakeMachine):
+    """Only set() tells how it stands; its watch does not hear of it."""
+
+    async def watch(self) -> AsyncGenerator[State, None]:
+        yield self.state
+        await asyncio.Event().wait()
+
+
+@in_fake_time
+async def test_the_same_bug_is_logged_once() -> None:
+    machine = FakeMachine(True)
+    machine.break_(ValueError("a bug"))
+    async with kept(machine) as (keeper, _):
+        await asyncio.sleep(20)
+        assert keeper.shown is None
+        assert "a bug" in keeper.state.reason
