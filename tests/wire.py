@@ -67,8 +67,8 @@ class Wire:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, port: int) -> AsyncIterator[Self]:
-        wire = cls(*await asyncio.open_connection("127.0.0.1", port))
+    async def open(cls, port: int, address: str = "127.0.0.1") -> AsyncIterator[Self]:
+        wire = cls(*await asyncio.open_connection(address, port))
         try:
             yield wire
         finally:

@@ -15,6 +15,7 @@ from datetime import date
 from pathlib import Path
 
 from benchmarks.homekit.measure import Result, measure
+from benchmarks.homekit.places import child, installed
 from benchmarks.homekit.subjects import everyone, fetch
 
 COUNTS = (3, 20, 149)
@@ -63,15 +64,24 @@ def main() -> None:
     counts = [int(argument) for argument in sys.argv[1:]] or list(COUNTS)
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "bellpull-peers"
     subjects = everyone(fetch(cache))
-    leave_the_network()
     print(f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    results = {count: [services(count)] for count in counts}  # first: they come with a network of their own
+    leave_the_network()
     for count in counts:
-        print(f"\n{count} switches (load before: {load()})\n", flush=True)
-        results = []
+        before = load()
         for subject in subjects:
             print(f"{subject.name}, {count} switches", file=sys.stderr)
-            results.append(asyncio.run(measure(subject, count)))
-        print(table(results), flush=True)
+            with child(subject, count) as bridge:
+                results[count].append(asyncio.run(measure(subject.name, bridge, count)))
+        print(f"\n{count} switches (load average before: {before})\n\n{table(results[count])}", flush=True)
+
+
+def services(count: int) -> Result:
+    """Ours with `kind: services`, installed on a real systemd."""
+    name = "Bellpull, services"
+    print(f"{name}, {count} switches", file=sys.stderr)
+    with installed(count) as (box, bridge):
+        return asyncio.run(box.lan.run(measure(name, bridge, count)))
 
 
 main()

@@ -1,25 +1,20 @@
 """What is measured of one bridge with so many switches; times in seconds."""
 
 import asyncio
-import os
-import signal
 import statistics
-import subprocess
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from aiohomekit.exceptions import HomeKitException
 
-from benchmarks.homekit.subjects import CHECKOUT, CODE, Subject, switch
+from benchmarks.homekit.subjects import CODE
 from tests.wire import Pairing, Wire
 
-PORT = 21099
 ROUNDS = 30
+STARTS = 3
 HANGING = 400  # half-open connections
 OUTSIDE = 6  # changes from outside; a poller takes a second for each
 IDLE = 10.0  # seconds
@@ -27,7 +22,6 @@ PATIENCE = 60.0  # seconds for a bridge to answer
 NEVER = 5.0  # seconds after which a change from outside counts as never heard of
 CALM = 0.3  # seconds between changes from outside
 
-TICKS = os.sysconf("SC_CLK_TCK")
 NOT_THERE = (OSError, HomeKitException, asyncio.TimeoutError, KeyError, ValueError)
 
 Id = tuple[int, int]
@@ -42,52 +36,35 @@ class Result:
     values: dict[str, float | None] = field(default_factory=dict)
 
 
-@dataclass
-class Running:
-    """A started bridge and all processes of its session."""
+class Bridge(Protocol):
+    """A bridge that can be started and stopped, wherever it lives."""
 
-    process: "subprocess.Popen[bytes]"
-    started: float
+    address: str
+    port: int
 
-    def _stats(self) -> Iterator[list[str]]:
-        for path in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                fields = path.read_text().rpartition(")")[2].split()
-            except OSError:
-                continue  # it has ended
-            if int(fields[3]) == self.process.pid:
-                yield fields
+    def start(self) -> float:
+        """Start it; when that was."""
+        ...
+
+    def stop(self) -> float:
+        """End it by SIGTERM; how long it took."""
+        ...
 
     def cpu(self) -> float:
-        """Seconds of the processor so far, by it and every child that has ended."""
-        return sum(sum(map(int, fields[11:15])) for fields in self._stats()) / TICKS
+        """Seconds of the processor so far, its children's included."""
+        ...
 
     def memory(self) -> float:
         """Bytes resident."""
-        return sum(int(fields[21]) for fields in self._stats()) * os.sysconf("SC_PAGE_SIZE")
+        ...
 
-    def stop(self) -> float:
-        start = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
-        return time.monotonic() - start
+    def outside(self, number: int, on: bool) -> float:
+        """Somebody else turns a switch; when that began."""
+        ...
 
-
-@contextmanager
-def running(command: list[str], log: Path) -> Iterator[Running]:
-    with log.open("ab") as out:
-        process = subprocess.Popen(
-            command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
-        )
-        bridge = Running(process, time.monotonic())
-        try:
-            yield bridge
-        finally:
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            process.wait()
+    def complaint(self) -> str:
+        """What it last said."""
+        ...
 
 
 async def until(attempt: Any) -> Any:
@@ -102,15 +79,15 @@ async def until(attempt: Any) -> Any:
             await asyncio.sleep(0.005)
 
 
-async def pair() -> tuple[Pairing, float]:
-    async with Wire.open(PORT) as wire:
+async def pair(bridge: Bridge) -> tuple[Pairing, float]:
+    async with Wire.open(bridge.port, bridge.address) as wire:
         start = time.monotonic()
         return await wire.pair(CODE), time.monotonic() - start
 
 
 @asynccontextmanager
-async def phone(pairing: Pairing) -> AsyncIterator[Wire]:
-    async with Wire.open(PORT) as wire:
+async def phone(bridge: Bridge, pairing: Pairing) -> AsyncIterator[Wire]:
+    async with Wire.open(bridge.port, bridge.address) as wire:
         yield await wire.verify(pairing)
 
 
@@ -134,62 +111,65 @@ def _characteristics(accessory: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield from reversed(service["characteristics"])
 
 
-async def measure(subject: Subject, count: int) -> Result:
-    result = Result(subject.name, count)
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        folder = Path(name)
-        command = subject.prepare(folder, count, PORT)
-        with running(command, folder / "log") as bridge:
-            try:
-                pairing, result.values["pair-setup"] = await until(pair)
-                await until(lambda: _all_there(pairing, count))
-            except NOT_THERE as error:
-                said = (folder / "log").read_text(errors="replace")[-2000:]
-                raise SystemExit(f"{subject.name} does not answer: {error}\n{said}") from error
-            await _at_work(result, subject, folder, pairing, count)
-            await asyncio.sleep(2)
-            before = bridge.cpu()
-            await asyncio.sleep(IDLE)
-            result.values["idle CPU"] = (bridge.cpu() - before) / IDLE
-            result.values["RSS"] = bridge.memory()
-            result.values["SIGTERM to exit"] = bridge.stop()
-        starts = []
-        for _ in range(3):
-            with running(command, folder / "log") as bridge:
-                await until(lambda: _all_there(pairing, count))
-                starts.append(time.monotonic() - bridge.started)
-                bridge.stop()
-        result.values["cold start to all seen"] = statistics.median(starts)
+async def measure(name: str, bridge: Bridge, count: int) -> Result:
+    """All of it; the bridge must have been set up and not be running."""
+    result = Result(name, count)
+    values = result.values
+    bridge.start()
+    try:
+        pairing, values["pair-setup"] = await until(lambda: pair(bridge))
+        await until(lambda: _all_there(bridge, pairing, count))
+    except NOT_THERE as error:
+        raise SystemExit(f"{name} does not answer: {error}\n{bridge.complaint()}") from error
+    await _at_work(result, bridge, pairing, count)
+    await asyncio.sleep(2)
+    before = bridge.cpu()
+    await asyncio.sleep(IDLE)
+    values["idle CPU"] = (bridge.cpu() - before) / IDLE
+    values["RSS"] = bridge.memory()
+    values["SIGTERM to exit"] = bridge.stop()
+    starts = []
+    for _ in range(STARTS):
+        await asyncio.sleep(CALM)
+        started = bridge.start()
+        await until(lambda: _all_there(bridge, pairing, count))
+        starts.append(time.monotonic() - started)
+        await asyncio.sleep(1)
+        bridge.stop()
+    values["cold start to all seen"] = statistics.median(starts)
     return result
 
 
-async def _all_there(pairing: Pairing, count: int) -> dict[int, Id]:
-    async with phone(pairing) as wire:
+async def _all_there(bridge: Bridge, pairing: Pairing, count: int) -> dict[int, Id]:
+    async with phone(bridge, pairing) as wire:
         return await switches(wire, count)
 
 
-async def _at_work(result: Result, subject: Subject, folder: Path, pairing: Pairing, count: int) -> None:
+async def _at_work(result: Result, bridge: Bridge, pairing: Pairing, count: int) -> None:
     values = result.values
-    values["pair-verify"] = await _verify(pairing)
+    values["pair-verify"] = await _verify(bridge, pairing)
     async with AsyncExitStack() as stack:
         for _ in range(HANGING):
-            wire = await stack.enter_async_context(Wire.open(PORT))
+            wire = await stack.enter_async_context(Wire.open(bridge.port, bridge.address))
             wire.send(b"POST /pair-verify HTTP/1.1\r\nContent-Le")
-        values[f"pair-verify while {HANGING} hang"] = await _verify(pairing)
-    async with phone(pairing) as one, phone(pairing) as other:
+        try:
+            values[f"pair-verify while {HANGING} hang"] = await _verify(bridge, pairing)
+        except NOT_THERE:
+            values[f"pair-verify while {HANGING} hang"] = None
+    async with phone(bridge, pairing) as one, phone(bridge, pairing) as other:
         tiles = await switches(one, count)
         await other.listen(*tiles.values())
         values["GET one"] = await _median(lambda: one.get(tiles[0]))
         values["GET all"] = await _median(lambda: one.get(*tiles.values()))
         values["GET /accessories"] = await _median(lambda: one.ask("GET", "/accessories"))
         values |= await _puts(one, other, tiles[0])
-        values["outside to event"] = await _outside(other, folder, tiles)
+        values["outside to event"] = await _outside(other, bridge, tiles)
 
 
-async def _verify(pairing: Pairing) -> float:
+async def _verify(bridge: Bridge, pairing: Pairing) -> float:
     samples = []
     for _ in range(ROUNDS):
-        async with Wire.open(PORT) as wire:
+        async with Wire.open(bridge.port, bridge.address) as wire:
             start = time.monotonic()
             await wire.verify(pairing)
             samples.append(time.monotonic() - start)
@@ -233,16 +213,14 @@ async def _heard(wire: Wire, tile: Id, on: bool, within: float = 10.0) -> float:
                     return time.monotonic()
 
 
-async def _outside(wire: Wire, folder: Path, tiles: dict[int, Id]) -> float | None:
+async def _outside(wire: Wire, bridge: Bridge, tiles: dict[int, Id]) -> float | None:
     samples = []
     for number in range(OUTSIDE):
-        tile = 1 + number % 2
-        path, on = switch(folder, tile), number < OUTSIDE // 2 * 2 and number % 4 < 2
+        switch, on = 1 + number % 2, number % 4 < 2
         wire.events.clear()
-        start = time.monotonic()
-        path.touch() if on else path.unlink(missing_ok=True)
+        start = bridge.outside(switch, on)
         try:
-            samples.append(await _heard(wire, tiles[tile], on, NEVER) - start)
+            samples.append(await _heard(wire, tiles[switch], on, NEVER) - start)
         except TimeoutError:
             return None
         await asyncio.sleep(CALM)
