@@ -66,7 +66,9 @@ def parser() -> argparse.ArgumentParser:
     )
     story = verb("journal", journal, "show what happened to the accessories, and by whom")
     story.add_argument("key", nargs="?", metavar="KEY", help="only of this accessory")
-    story.add_argument("--lines", type=int, default=50, metavar="N", help="the last N lines (50), 1000 at most")
+    story.add_argument(
+        "--lines", type=int, default=50, metavar="N", help="the last N lines (50), 1000 at most"
+    )
     story.add_argument("--follow", action="store_true", help="go on showing what happens")
     story.add_argument("--json", action="store_true", help="one JSON object a line")
     forgetting = verb(
@@ -109,9 +111,9 @@ def init(paths: Paths, arguments: argparse.Namespace) -> int:
 
     try:
         discover.write(paths.config)
-    except FileExistsError:
-        raise CliError(f"{paths.config} is there already; it is left as it is") from None
     except OSError as error:
+        if isinstance(error, FileExistsError) and paths.config.exists():
+            raise CliError(f"{paths.config} is there already; it is left as it is") from None
         raise CliError(f"{paths.config}: cannot be written: {error.strerror}") from None
     print(f"{paths.config} is written; look at it, then run: bellpull check")
     return DONE

@@ -20,6 +20,7 @@ from bridge.homekit import HomeKit, Settings
 from bridge.journal import Journal
 from bridge.keeper import Keeper
 from bridge.paths import Paths
+from bridge.request import Peer
 from tests.children import nothing_left, until
 from tests.fakes.machine import FakeMachine, failure
 
@@ -277,14 +278,14 @@ async def test_when_all_places_are_taken_others_hear_so_and_root_is_still_served
 ) -> None:
     silent = [await asyncio.open_unix_connection(served.paths.socket) for _ in range(CLIENTS)]
     await until(lambda: len(served.control._clients) == CLIENTS)
-    monkeypatch.setattr(module.Peer, "of", lambda _: module.Peer(NOBODY))
+    monkeypatch.setattr(Peer, "of", lambda _: Peer(NOBODY))
     assert await served.error_of(verb="list") == "busy"
-    monkeypatch.setattr(module.Peer, "of", lambda _: module.Peer(0))
+    monkeypatch.setattr(Peer, "of", lambda _: Peer(0))
     assert len(await served.end_of(verb="list")) == 2
     for _, writer in silent:
         writer.close()
     await until(lambda: not served.control._clients)
-    monkeypatch.setattr(module.Peer, "of", lambda _: module.Peer(NOBODY))
+    monkeypatch.setattr(Peer, "of", lambda _: Peer(NOBODY))
     assert len(await served.end_of(verb="list")) == 2
 
 
@@ -388,8 +389,8 @@ async def test_a_member_of_the_group_sees_no_codes_and_changes_no_pairings(
 async def test_the_bridges_own_user_needs_the_secret_that_commands_cannot_read(
     served: Served, request_: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module.os, "getuid", lambda: NOBODY)
-    monkeypatch.setattr(module.Peer, "of", lambda _: module.Peer(NOBODY))
+    monkeypatch.setattr("os.getuid", lambda: NOBODY)
+    monkeypatch.setattr(Peer, "of", lambda _: Peer(NOBODY))
     for wrong in (None, "", "x" * 64, "ü"):
         assert await served.error_of(**request_, secret=wrong) == "denied"
     right = served.paths.secret.read_text()

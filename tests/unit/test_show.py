@@ -1,6 +1,7 @@
 """What a person sees in a terminal."""
 
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ ROW = {
 
 @pytest.fixture(autouse=True)
 def in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(show.time, "localtime", show.time.gmtime)
+    monkeypatch.setattr("time.localtime", time.gmtime)
 
 
 def on_a_terminal(monkeypatch: pytest.MonkeyPatch, **environment: str) -> None:
@@ -72,7 +73,7 @@ def test_who_wants_no_colours_gets_none(monkeypatch: pytest.MonkeyPatch, environ
         ({}, "1970-01-01 00:00:10  files             off -> on                     observed"),
         (
             {"new": "off", "reason": "smbd.service is failed"},
-            "1970-01-01 00:00:10  files             off -> off                    observed:"
+            "1970-01-01 00:00:10  files             still off                     observed:"
             " smbd.service is failed",
         ),
         (
