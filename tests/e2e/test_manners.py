@@ -17,6 +17,14 @@ async def test_it_is_ready_when_homekit_answers(server: Server) -> None:
     assert show(server, "StatusText")
 
 
+async def test_the_first_answer_after_a_start_is_the_fact(server: Server, phone: Phone) -> None:
+    # A phone that reads No Response once shows it until it reads again, which may be long.
+    tile = await phone.tile("Web")
+    for _ in range(5):
+        server.box.run(["systemctl", "restart", "bellpull"])
+        assert (await tile.read()).status == 0
+
+
 async def test_it_stops_cleanly_while_a_phone_is_connected(server: Server, phone: Phone) -> None:
     server.stop("bellpull")
     assert show(server, "Result") == "success"

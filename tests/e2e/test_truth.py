@@ -11,11 +11,13 @@ NOT_IN_THIS_STATE = -70412
 UNITS = {
     "stubborn": "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/false\n",
     "brief": "[Service]\nExecStart=/bin/false\n",
+    "phoenix": "[Service]\nExecStart=/bin/sleep infinity\nRestart=always\nRestartSec=1\n",
     "slow": "[Service]\nExecStart=/bin/sleep infinity\nExecStop=/bin/sleep 12\n",
 }
 TILES = """\
   stubborn: {kind: services, name: Stubborn, units: [stubborn]}
   brief: {kind: services, name: Brief, units: [brief]}
+  phoenix: {kind: services, name: Phoenix, units: [phoenix]}
   slow: {kind: services, name: Slow, units: [slow]}
   bounce: {kind: services, name: Bounce Web, units: [apache2], action: restart}
 """
@@ -89,3 +91,33 @@ async def test_restart_never_starts_what_does_not_run(server: Server, phone: Pho
     assert (answer.http, answer.status) == (207, NOT_IN_THIS_STATE)
     assert not server.box.is_active("apache2")
     assert not await tile.is_on()
+
+
+async def test_a_death_that_systemd_mends_is_told_and_bounces_no_tile(server: Server, phone: Phone) -> None:
+    tile = await phone.tile("Phoenix")
+    await tile.turn(True)
+    before = server.box.processes("sleep")
+    async with phone.watching(tile.id) as events:
+        server.box.run(["systemctl", "kill", "--signal=KILL", "phoenix"])
+        await eventually(lambda: server.box.processes("sleep") not in ([], before))
+        await eventually(lambda: server.box.is_active("phoenix"))
+        assert await tile.is_on()
+        assert not events.seen
+    assert "auto-restart" in server.journal("phoenix")[-1]["reason"]
+
+
+async def test_turning_everything_off_does_not_take_a_tile_that_ignores_it(
+    server: Server, phone: Phone
+) -> None:
+    ignoring = "  web: {kind: services, name: Web, units: [apache2], bulk: ignore}\n"
+    server.configure(CONFIG[: CONFIG.index("  web:")] + ignoring + TILES)
+    server.box.run(["systemctl", "restart", "bellpull"])
+    names = ("File Server", "Web", "Phoenix", "Slow")
+    tiles = {name: await phone.tile(name) for name in names}
+    await tiles["Web"].turn(True)
+    await tiles["Phoenix"].turn(True)
+    answer = await phone.put([(*tile.id, False) for tile in tiles.values()])
+    assert answer.statuses[tiles["Web"].id] == NOT_IN_THIS_STATE
+    assert server.box.is_active("apache2") and not server.box.is_active("phoenix")
+    assert await tiles["Web"].is_on()
+    assert (await tiles["Web"].turn(False)).status == 0  # alone, it obeys
