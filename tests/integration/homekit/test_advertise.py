@@ -11,7 +11,7 @@ from zeroconf import ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from bridge import doctor
-from bridge.homekit import HomeKit, Settings, links
+from bridge.homekit import Companion, HomeKit, Settings, links
 from tests.bridges import CODE
 from tests.network import in_a_network, ip
 from tests.wire import Wire
@@ -154,6 +154,17 @@ async def test_pairing_and_unpairing_are_advertised(tmp_path: Path) -> None:
         await ears.until(lambda: ears.heard[-1][0] is ServiceStateChange.Added)
         await ears.says("sf", "1")
         await ears.says("id", homekit._store.keys.device_id)
+
+
+@in_a_network
+async def test_an_accessory_that_is_forgotten_counts_the_configuration_up(tmp_path: Path) -> None:
+    house()
+    gone = Companion("files.done", "Files Done")
+    HomeKit(Settings("Test Bridge", None, 0, CODE), [], tmp_path / "keys", version="1", companions=[gone])
+    async with listening(HOME) as ears, advertised(tmp_path) as homekit:
+        number = int((await ears.service()).decoded_properties["c#"] or 0)
+        assert await homekit.forget("files.done")
+        await ears.says("c#", str(number + 1))
 
 
 @in_a_network
