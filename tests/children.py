@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 
 async def until(true: Callable[[], object]) -> None:
@@ -46,13 +47,17 @@ def mentioning(text: str) -> list[int]:
 @asynccontextmanager
 async def nothing_left() -> AsyncIterator[None]:
     """Fails unless the processes, descriptors and tasks that were begun inside are gone."""
-    before = _children(), _descriptors(), _tasks()
+    before = _held()
     yield
     await asyncio.sleep(0)
-    now = _children(), _descriptors(), _tasks()
+    now = _held()
     if now != before:
         left = [sorted(map(str, new - old)) for new, old in zip(now, before, strict=True)]
         raise AssertionError(f"left behind: processes {left[0]}, descriptors {left[1]}, tasks {left[2]}")
+
+
+def _held() -> list[set[Any]]:
+    return [_children(), _descriptors(), _tasks()]
 
 
 def _children() -> set[int]:

@@ -78,6 +78,10 @@ async def test_one_watch_follows_a_path_through_all_its_lives(inotify: Inotify, 
         (tmp_path / "a").rename(tmp_path / "old")
         shutil.copytree(tmp_path / "old", tmp_path / "a")
 
+    def recreate() -> None:
+        file.parent.mkdir(parents=True)
+        file.touch()
+
     changes: list[Callable[[], object]] = [
         lambda: file.parent.mkdir(parents=True),
         file.touch,
@@ -87,7 +91,7 @@ async def test_one_watch_follows_a_path_through_all_its_lives(inotify: Inotify, 
         swap,
         lambda: file.write_text("z"),
         lambda: shutil.rmtree(tmp_path / "a"),
-        lambda: (file.parent.mkdir(parents=True), file.touch()),
+        recreate,
         lambda: file.write_text("again"),
     ]
     for number, change in enumerate(changes):

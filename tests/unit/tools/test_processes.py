@@ -277,6 +277,6 @@ async def test_a_machine_that_can_start_no_process_is_a_clear_failure(
     monkeypatch.setattr(module, "SETPRIV", ("/no/setpriv",))
     with pytest.raises(Failed, match="cannot start a process: No such file or directory"):
         await processes.run(["true"], seconds=LONG, log=log)
-    monkeypatch.setattr(module.sys, "executable", "/no/python")
+    monkeypatch.setattr(sys, "executable", "/no/python")
     with pytest.raises(Failed, match="cannot start a process: No such file or directory"):
         await processes.keep(["true"], log=log)
