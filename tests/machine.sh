@@ -8,6 +8,7 @@ need mmdebstrap mmdebstrap
 need ip iproute2
 need nsenter util-linux
 need git git
+need dbus-daemon dbus-daemon
 [ -z "$missing" ] && exit
 
 if [ "$(id -u)" != 0 ]; then
