@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -24,11 +25,11 @@ ON = 9  # instance id of a switch's On, ours and plain
 
 
 class Ear:
-    """A listener that passes everything on to a HomeKit that may come later, and remembers it."""
+    """A listener that passes everything on to a HomeKit that may come later, and remembers the last of it."""
 
     def __init__(self) -> None:
         self.homekit: Listener | None = None
-        self.changes: list[Change] = []
+        self.changes: deque[Change] = deque(maxlen=1000)
 
     def shown(self, tile: Tile) -> None:
         if self.homekit is not None:

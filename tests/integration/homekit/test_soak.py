@@ -48,4 +48,5 @@ async def test_a_hundred_controllers_are_served_and_leave_nothing_behind(tmp_pat
                 for _ in range(CONTROLLERS):
                     group.create_task(work(bridge.port, pairing, ROUNDS // 3, door))
             sizes.append(bridge.memory)
+        print([f"{size / 2**20:.1f} MiB" for size in sizes])
         assert sizes[2] - sizes[0] < GROWTH, sizes
