@@ -68,12 +68,15 @@ install_helper() {
     install -d -m 755 $opt/libexec
     cat >$opt/libexec/bellpull-helper.new <<END
 #!$venv/bin/python3 -ISXutf8
+import gc
+import os
 import sys
 
+gc.disable()  # a person waits: nothing is tidied up in a process that lives for a moment
 sys.path.append("$package")
 from helper.main import main
 
-sys.exit(main(sys.argv[1:]))
+os._exit(main(sys.argv[1:]))
 END
     chmod 755 $opt/libexec/bellpull-helper.new
     mv $opt/libexec/bellpull-helper.new $opt/libexec/bellpull-helper
