@@ -289,3 +289,57 @@ async def test_a_reset_that_cannot_be_stored_says_so(bridge: Ours, monkeypatch: 
     full(monkeypatch, bridge)
     with pytest.raises(HomeKitError, match="No space left"):
         await bridge.homekit.reset()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [(TLV.kTLVType_State, b"\x01"), (TLV.kTLVType_Method, b"\x09")],
+        [(TLV.kTLVType_State, b"\x01")],
+        [(TLV.kTLVType_Method, b"\x03"), (TLV.kTLVType_Identifier, b"not a uuid")],
+    ],
+)
+async def test_a_request_about_members_that_makes_no_sense_is_refused(
+    bridge: Ours, phone: Wire, fields: list[tuple[int, bytes]]
+) -> None:
+    assert (await phone.tlv("/pairings", fields)).status == 400
+    assert len(bridge.homekit.pairings()) == 1
+
+
+async def test_a_permission_that_is_none_is_refused(bridge: Ours, pairing: Pairing, phone: Wire) -> None:
+    visitor = guest(pairing)
+    fields = [
+        (TLV.kTLVType_Method, b"\x03"),
+        (TLV.kTLVType_Identifier, visitor["iOSPairingId"].encode()),
+        (TLV.kTLVType_PublicKey, bytes.fromhex(visitor["iOSDeviceLTPK"])),
+        (TLV.kTLVType_Permissions, b"\x07"),
+    ]
+    assert (await phone.tlv("/pairings", fields)).status == 400
+
+
+async def test_who_is_verified_does_not_verify_again(phone: Wire) -> None:
+    assert (await phone.tlv("/pair-verify", [(TLV.kTLVType_State, b"\x01")])).status == 400
+
+
+async def test_pair_setup_has_three_steps(bridge: Ours) -> None:
+    async with Wire.open(bridge.port) as wire:
+        assert (await wire.tlv("/pair-setup", [(TLV.kTLVType_State, b"\x07")])).status == 400
+
+
+async def test_a_name_that_is_no_controllers_is_not_paired(
+    bridge: Ours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uuid, "uuid4", lambda: "no uuid of 36 characters, but nearly")
+    with pytest.raises(AuthenticationError):
+        await attempt(bridge, CODE)
+    assert not bridge.homekit.paired
+
+
+def test_the_qr_code_says_code_and_setup_id(bridge: Ours) -> None:
+    prefix, payload = bridge.homekit.setup_uri[:7], bridge.homekit.setup_uri[7:]
+    assert prefix == "X-HM://"
+    assert payload[9:] == bridge.homekit._store.keys.setup_id
+    number = int(payload[:9], 36)
+    assert number & (2**27 - 1) == int(CODE.replace("-", ""))
+    assert number >> 31 & 0xFF == 2  # the category: a bridge
+    assert number >> 27 & 0xF == 2  # it is on the network

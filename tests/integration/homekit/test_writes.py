@@ -134,6 +134,13 @@ async def test_a_write_that_comes_too_late_is_not_executed(bridge: Ours, phone: 
     assert bridge.machines["files"].on is False
 
 
+@pytest.mark.parametrize(
+    "nonsense", [b"[]", b"{}", b'{"pid": 1}', b'{"pid": 1, "ttl": 0}', b'{"pid": "1", "ttl": 5}']
+)
+async def test_an_announcement_of_nothing_is_refused(phone: Wire, nonsense: bytes) -> None:
+    assert (await phone.ask("PUT", "/prepare", nonsense)).status == 400
+
+
 async def test_what_another_controller_announced_is_not_ours_to_write(
     bridge: Ours, phone: Wire, other: Wire
 ) -> None:
@@ -163,6 +170,11 @@ async def test_nonsense_is_refused_and_changes_nothing(bridge: Ours, phone: Wire
     assert (await phone.ask("PUT", "/characteristics", nonsense)).status == 400
     assert (await phone.get(bridge.on("files"))).status == 200
     assert not any(machine.asked for machine in bridge.machines.values())
+
+
+async def test_to_listen_is_yes_or_no(bridge: Ours, phone: Wire) -> None:
+    aid, iid = bridge.on("files")
+    assert (await phone.put([{"aid": aid, "iid": iid, "ev": "yes"}])).statuses == [-70410]
 
 
 @pytest.mark.parametrize("query", ["", "?id=", "?id=2", "?id=2.9,", "?id=a.b", "?id=2.9.1", "?id=-1.9"])
@@ -201,8 +213,37 @@ async def test_requests_in_a_row_start_together_and_are_answered_in_order(
 
 
 async def test_a_controller_that_asks_faster_than_it_reads_is_slowed_down_and_still_answered(
-    bridge: Ours, phone: Wire
+    tmp_path: Path,
 ) -> None:
-    for _ in range(500):
-        phone.request("GET", "/accessories")
-    assert [(await phone.answer()).status for _ in range(500)] == [200] * 500
+    """Forty megabytes: more than any buffer on the way."""
+    async with with_phone(tmp_path, keys=[f"switch{number}" for number in range(140)]) as (bridge, phone):
+        for _ in range(400):
+            phone.request("GET", "/accessories")
+        while not any(connection._choked for connection in bridge.homekit._driver.http_server._controllers):
+            await asyncio.sleep(0.01)
+        assert [(await phone.answer(30)).status for _ in range(400)] == [200] * 400
+
+
+# Bugs
+
+
+async def test_a_tile_with_a_bug_fails_alone(
+    bridge: Ours, phone: Wire, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def bug(on: bool, who: str, *, bulk: bool = False) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(bridge.keepers["files"], "wish", bug)
+    answer = await phone.put([item(bridge, "files", True), item(bridge, "web", True)])
+    assert (answer.status, answer.statuses) == (207, [-70402, 0])
+    assert "a bug" in caplog.text
+
+
+async def test_a_bug_in_a_request_is_answered_and_logged(
+    bridge: Ours, phone: Wire, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(bridge.homekit._driver, "find", None)
+        assert (await phone.get(bridge.on("files"))).status == 500
+    assert "a request failed" in caplog.text
+    assert (await phone.get(bridge.on("files"))).status == 200
