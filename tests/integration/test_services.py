@@ -185,6 +185,7 @@ async def test_signals_that_somebody_else_sends_straight_to_the_bridge_are_not_b
     before = client._link
     await client.read(["smbd.service"])
     assert client._link is before
+    assert [jobs.results for jobs in client._jobs] == [[]]
     machine.fake.finish(unit)
     assert (await stopping).on is False
 
