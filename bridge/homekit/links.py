@@ -17,7 +17,7 @@ INSIDE = re.compile("docker|br-|virbr|veth|vnet|lxcbr|lxdbr|podman|cni|flannel|c
 SIOCGIFFLAGS, SIOCGIFHWADDR = 0x8913, 0x8927  # linux/sockios.h
 IFF_UP, IFF_LOOPBACK, IFF_POINTOPOINT, IFF_RUNNING = 0x1, 0x8, 0x10, 0x40  # linux/if.h
 ARPHRD_ETHER = 1  # linux/if_arp.h; Wi-Fi as well
-RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR = 0x1, 0x10, 0x100  # linux/rtnetlink.h
+RTMGRP_LINK, RTMGRP_IPV4_IFADDR = 0x1, 0x10  # linux/rtnetlink.h
 
 SETTLE = 0.5  # seconds without news before a change is looked at; a link comes up in several steps
 
@@ -92,7 +92,7 @@ class Watch:
         self._timer: asyncio.TimerHandle | None = None
         kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
         self._socket = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
-        self._socket.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR))
+        self._socket.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR))
         self._loop.add_reader(self._socket, self._heard)
 
     def _heard(self) -> None:
