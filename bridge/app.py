@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -89,6 +90,7 @@ class App:
             await self.control.start()
             await self._first_looks()
             await self.homekit.start()
+            gc.freeze()  # all of this stays to the end: looking it through at exit alone takes 30 ms
             notify.tell("READY=1", f"STATUS={len(self.keepers)} accessories")
             self._greet()
             stopping = asyncio.create_task(stop.wait())
