@@ -242,8 +242,9 @@ async def test_set_says_how_a_wish_ended_by_its_exit_code(tmp_path: Path) -> Non
         assert unavailable.code == 3 and "gone: unavailable: its state is unknown: " in unavailable.err
         waited = await bridge.cli("set", "slow", "on", "--wait", "0.2")
         assert (waited.code, waited.err) == (4, "bellpull: slow: still on its way\n")
+        assert (await bridge.cli("set", "slow", "off")).code == 0
         waiting = asyncio.create_task(bridge.cli("set", "slow", "on"))
-        await asyncio.sleep(1)
+        await eventually(lambda: wished(bridge, "slow"))
         assert (await bridge.cli("set", "slow", "off")).code == 0
         superseded = await waiting
         assert superseded.code == 1 and "slow: superseded: " in superseded.err
@@ -251,6 +252,10 @@ async def test_set_says_how_a_wish_ended_by_its_exit_code(tmp_path: Path) -> Non
         assert unknown.code == 1
         assert unknown.err == "bellpull: there is no accessory 'nope'; `bellpull list` shows them\n"
         assert "\x1b" not in bridge.log + (await bridge.cli("list")).out + (await bridge.cli("journal")).out
+
+
+async def wished(bridge: Bridge, key: str) -> bool:
+    return (await bridge.tiles())[key]["wish"] is not None
 
 
 async def test_list_and_journal_are_tables_for_people_and_json_for_programs(lamp: Bridge) -> None:
