@@ -22,7 +22,7 @@ test: $(STAMP) ## what an ordinary user can run; says what was left out
 
 test-all: $(STAMP) ## (root) everything, with real servers in boxes; nothing skipped
 	tests/machine.sh
-	$(BIN)/pytest --no-skips
+	$(BIN)/pytest --no-skips --durations=15
 
 check: $(STAMP) ## style, types, who imports whom, coverage
 	$(BIN)/ruff check --quiet
