@@ -48,7 +48,9 @@ run: $(STAMP) ## a bridge to try: no root, no systemd, tiles that do something r
 	@mkdir -p .state
 	@$(BIN)/bellpull --config $(or $(CONFIG),bridge/demo.yaml) --state-dir .state run
 
-.PHONY: bench-bridge
+.PHONY: bench bench-bridge
+bench: bench-bridge bench-homekit ## (root) everything that is measured (docs/benchmarks.md)
+
 bench-bridge: $(STAMP) ## (root) how fast and how small the bridge is, on a real systemd; six minutes
 	@tests/machine.sh
 	@$(BIN)/python -m benchmarks.bridge

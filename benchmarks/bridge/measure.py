@@ -181,11 +181,12 @@ def memory(bench: Bench) -> Memory:
 
 
 async def wear(bench: Bench, count: int) -> None:
-    """That many toggles, three controllers' worth at a time."""
+    """That many tiles turned on and off again, three with each PUT."""
     for number in range(0, count, 3):
         tiles = [bench.tiles[(number + other) % len(bench.tiles)] for other in range(3)]
         for on in (True, False):
-            await bench.phone.put([(*tile.id, on) for tile in tiles])
+            answer = await bench.phone.put([(*tile.id, on) for tile in tiles])
+            assert not any(answer.statuses.values()), answer
 
 
 async def idle(bench: Bench, seconds: float) -> float:
