@@ -328,6 +328,7 @@ async def test_a_wish_on_its_way_when_the_bridge_ends_is_told_as_dropped(tmp_pat
     async with running(text, tmp_path) as bridge:
         for number in (signal.SIGTERM, signal.SIGKILL):
             assert (await bridge.cli("set", "slow", "on", "--wait", "0")).code == 4
+            assert (await bridge.story("slow"))[-1]["outcome"] is None  # it is on the disk by now
             await bridge.restart(number)
             row = (await bridge.story("slow"))[-1]
             assert (row["wanted"], row["outcome"]) == ("on", "dropped")
