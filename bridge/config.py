@@ -58,9 +58,12 @@ def a_port(node: Node) -> int:
 def an_address(node: Node) -> str:
     written = schema.text(node)
     try:
-        return str(ipaddress.ip_address(written))
+        found = ipaddress.IPv4Address(written)
     except ValueError:
-        raise Wrong(f"{written!r} is not an IP address; write this server's own, or leave it out") from None
+        found = ipaddress.IPv4Address("0.0.0.0")  # noqa: S104 - refused below
+    if found.is_unspecified or found.is_multicast:
+        raise Wrong(f"{written!r} is no IPv4 address of a machine; write this server's own, or leave it out")
+    return str(found)
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,8 @@ def load(path: Path) -> tuple[Config | None, list[str]]:
         ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text at byte {error.start}; save it as UTF-8") from None
+    except PermissionError:
+        raise ConfigError(f"{path}: not allowed to read it; join the group bellpull or use sudo") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     return parse(written, str(path))
@@ -176,6 +181,8 @@ class _Parser:
 
     def entries(self, node: Node) -> tuple[Entry, ...]:
         given = schema.pairs(node, "accessories", self.problems)
+        if isinstance(node, MappingNode) and not node.value:
+            self.problems.add(node, "accessories", "empty; write at least one accessory below `accessories:`")
         entries = tuple(self.entry(key, *nodes) for key, nodes in given.items() if self.usable(key, nodes[0]))
         sensors = sum(entry.trouble for entry in entries)
         if len(entries) + sensors > MOST_ACCESSORIES:
