@@ -119,8 +119,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(*lines: str, code: int) -> int:
+    from bridge import log
+
+    priority = "<3>" if log.for_journal() else ""  # sd-daemon(3): an error
     for line in lines:
-        print(f"bellpull: {line}", file=sys.stderr)
+        print(f"{priority}bellpull: {line}", file=sys.stderr)
     return code
 
 
@@ -182,20 +185,17 @@ def run(paths: Paths, arguments: argparse.Namespace) -> int:
     from bridge import app, config, log
 
     log.start()
-    tell = logging.getLogger("bellpull").error
     try:
         found, errors = config.load(paths.config)
         for line in errors:
-            tell("%s", line)
+            logging.getLogger("bellpull").error("%s", line)
         if found is None:
             return USAGE
         app.serve(found, paths)
     except config.ConfigError as error:
-        tell("%s", error)
-        return USAGE
+        raise CliError(*error.args, code=USAGE) from None
     except app.AppError as error:
-        tell("%s", error)
-        return FAILED
+        raise CliError(*error.args) from None
     return DONE
 
 

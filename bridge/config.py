@@ -12,9 +12,9 @@ from yaml.nodes import MappingNode
 from bridge import kind as kinds
 from bridge import schema
 from bridge.kind import Kind
+from bridge.rules import MOST_ACCESSORIES, is_setup_code
 from bridge.schema import Duration, From, Node, Pairs, Problem, Problems, Wrong
 
-MOST_ACCESSORIES = 149  # and the bridge: HomeKit's limit of 150 behind one bridge
 LONGEST_NAME = 64  # characters
 TROUBLE = "Trouble"  # what the name of an accessory's sensor ends with
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
@@ -41,10 +41,8 @@ def _is_letter(char: str) -> bool:
 def a_setup_code(node: Node) -> str:
     """XXX-XX-XXX, none of the codes the HomeKit specification forbids."""
     code = schema.text(node)
-    if not re.fullmatch(r"\d{3}-\d{2}-\d{3}", code, re.ASCII):
-        raise Wrong(f"{code!r} is not a setup code; write eight digits like 031-45-154")
-    if len(set(code.replace("-", ""))) == 1 or code in ("123-45-678", "876-54-321"):
-        raise Wrong(f"{code!r} is too easy to guess and forbidden by HomeKit; write another")
+    if not is_setup_code(code):
+        raise Wrong(f"{code!r} is not a setup code, or too easy a one; write eight digits like 031-45-154")
     return code
 
 
