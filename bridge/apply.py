@@ -22,8 +22,11 @@ from bridge.policy import POLICY, Policy, PolicyError, compile_policy, describe,
 from bridge.rootfile import RootFile
 
 LARGEST = 1 << 20
-SHELLS = {"ash", "bash", "busybox", "csh", "dash", "fish", "ksh", "mksh", "sh", "tcsh", "zsh"}
-INLINE = {"-c": SHELLS | {"python", "python3"}, "-e": {"perl", "ruby", "node"}}
+SHELLS = ("ash", "bash", "busybox", "csh", "dash", "fish", "ksh", "mksh", "rbash", "sh", "tcsh", "zsh")
+INLINE = {"node": "e", "nodejs": "e", "perl": "eE", "php": "r", "python": "c", "ruby": "e"} | dict.fromkeys(
+    SHELLS, "c"
+)
+"""Program, without its version -> the letters of the options that hand it a text to run."""
 
 Load = Callable[[str], Iterable[Grant]]
 """The text of a configuration -> what its accessories need of root (built-in kinds only)."""
@@ -141,11 +144,19 @@ def _untrusted(argv: tuple[str, ...]) -> str:
 
 
 def _doubtful(argv: tuple[str, ...]) -> str:
-    name = Path(argv[0]).name
-    for flag, programs in INLINE.items():
-        if name in programs and flag in argv:
-            return f"runs {name} {flag} as root; a script of root's own is easier to keep safe"
+    names = {_plain(argv[0]), _plain(os.path.realpath(argv[0]))}
+    if "env" in names:
+        return "runs env as root, which looks for a program in several folders; write that one's whole path"
+    letters = {letter for name in names for letter in INLINE.get(name, "")}
+    for word in argv[1:]:
+        if word.startswith("-") and not word.startswith("--") and letters & set(word):
+            return f"runs {_plain(argv[0])} {word} as root; a script of root's own is easier to keep safe"
     return ""
+
+
+def _plain(program: str) -> str:
+    """Its name without a version: python3.11 is python."""
+    return Path(program).name.rstrip("0123456789.-")
 
 
 def _write(policy: Policy, places: Places, gid: int) -> list[str]:

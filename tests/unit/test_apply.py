@@ -218,7 +218,16 @@ def test_sudos_own_doubts_are_passed_on(
         (("/bin/sh", "-c", "reboot"), True),
         (("/usr/bin/python3", "-c", "0"), True),
         (("/usr/bin/perl", "-e", "0"), True),
+        (("/bin/bash", "-lc", "reboot"), True),
+        (("/bin/bash", "--norc", "-ec", "reboot"), True),
+        (("/usr/bin/python3.11", "-Ic", "0"), True),
+        (("/usr/bin/perl", "-E", "0"), True),
+        (("/usr/bin/env", "bash", "-c", "reboot"), True),
+        (("/usr/bin/env", "reboot"), True),
         (("/bin/sh", "/bin/true"), False),
+        (("/bin/sh", "-e", "/bin/true"), False),
+        (("/usr/bin/perl", "-c", "/bin/true"), False),
+        (("/usr/bin/python3", "--check", "/bin/true"), False),
         (("/bin/true", "-c"), False),
     ],
 )
@@ -228,6 +237,12 @@ def test_shells_are_warned_of(
     monkeypatch.setattr(trust, "inspect_command", lambda argv: None)
     done = apply(config, asking(CommandGrant("lamp", argv, None, 1)), places)
     assert bool(done.warnings) is warned
+
+
+def test_a_shell_by_another_name_is_warned_of(config: Path, places: Places, tmp_path: Path) -> None:
+    (tmp_path / "tool").symlink_to("/bin/sh")
+    done = apply(config, asking(CommandGrant("lamp", (f"{tmp_path}/tool", "-c", "reboot"), None, 1)), places)
+    assert done.warnings
 
 
 def test_a_name_that_cannot_be_exact_is_refused(config: Path, places: Places) -> None:
