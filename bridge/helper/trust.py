@@ -83,14 +83,26 @@ def open_file(path: str) -> int:
 
 
 def inspect_command(argv: Sequence[str]) -> None:
-    """Untrusted unless only root can change the program and every file among the arguments.
+    """Untrusted unless only root can change the program and every path among the arguments.
 
-    A file among the arguments counts because it may be a script that the program runs.
+    A file among the arguments counts because it may be a script that the program runs, a folder
+    because it may look for one there, and one that is missing because somebody may put it there.
+    Devices and sockets are nobody's code.
     """
     _inspect_program(argv[0])
     for argument in argv[1:]:
-        if argument.startswith("/") and os.path.isfile(argument):
-            _inspect_program(argument)
+        if argument.startswith("/"):
+            _inspect_argument(argument)
+
+
+def _inspect_argument(path: str) -> None:
+    if os.path.isfile(path):
+        _inspect_program(path)
+    elif os.path.isdir(path) or not os.path.exists(path):
+        try:
+            inspect(path)
+        except Missing:  # in a folder where only root could put it
+            pass
 
 
 def inspect_loaded() -> None:

@@ -134,6 +134,35 @@ def test_a_command_counts_with_its_program_and_the_files_among_its_arguments(
         trust.inspect_command([str(file)])
 
 
+def test_a_folder_among_the_arguments_counts_as_a_program_may_look_for_another_there(
+    owners: Ownership, file: Path
+) -> None:
+    command = ["/bin/sh", str(file.parent)]
+    trust.inspect_command(command)
+    owners.open_to(file.parent, stat.S_IWOTH)
+    with pytest.raises(Untrusted, match=f"^{file.parent}: others"):
+        trust.inspect_command(command)
+
+
+def test_what_is_missing_counts_where_others_could_put_it(owners: Ownership, file: Path) -> None:
+    command = ["/bin/sh", f"{file.parent}/later/script"]
+    trust.inspect_command(command)
+    owners.open_to(file.parent, stat.S_IWOTH)
+    with pytest.raises(Untrusted, match=f"^{file.parent}: others"):
+        trust.inspect_command(command)
+
+
+def test_a_device_is_nobodys_code(owners: Ownership) -> None:
+    owners.open_to("/dev/null", stat.S_IWOTH)
+    trust.inspect_command(["/bin/sh", "/dev/null"])
+
+
+@pytest.mark.parametrize("path", ["/tmp", "/tmp/no-such-file.py"])
+def test_on_a_real_machine_the_sticky_temporary_folder_is_not_trusted(path: str) -> None:
+    with pytest.raises(Untrusted, match=r"^/tmp: others than root"):
+        trust.inspect_command(["/usr/bin/env", path])
+
+
 def test_a_script_counts_with_its_interpreter(owners: Ownership, file: Path, tmp_path: Path) -> None:
     interpreter = tmp_path / "interpreter"
     interpreter.write_text("")
