@@ -1,0 +1,266 @@
+"""A print's side to a fraction of a pixel: the outermost straight, sharp line near a rough one.
+
+A band across the side is laid straight (rows along the side, columns from outside to inside), averaged into
+blocks, and searched for the line on which most blocks have a sharp step. Shadows and glare are soft, so the
+step counts by what a narrow derivative sees beyond a wide one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.scans.geometry import Points, Quad
+
+BLOCKS = 48
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Side:
+    """A line through `point` along `along` (unit); `support` is the share of blocks that show it,
+    `scatter` their spread about it in pixels, `contrast` the step in levels, `seen` the share of the side
+    that lies on the scan."""
+
+    point: Points
+    along: Points
+    support: float
+    scatter: float
+    contrast: float
+    seen: float
+    length: float
+
+
+@dataclass(frozen=True)
+class Band:
+    """`profile` is blocks x offsets x channels; offset 0 is `outer` pixels outside the rough line."""
+
+    profile: Float
+    clear: NDArray[np.bool_]
+    start: Points
+    along: Points
+    inward: Points
+    length: float
+    outer: float
+    seen: float
+    positions: NDArray[np.float64]
+
+
+def find_side(
+    pixels: NDArray[np.generic],
+    blocked: NDArray[np.uint8] | None,
+    a: Points,
+    b: Points,
+    mm: float,
+    reach: tuple[float, float],
+    strongest: bool = False,
+) -> Side | None:
+    """The side from `a` to `b` of a print that lies to the right of it, searched from reach[0] mm outside to
+    reach[1] mm inside. `blocked` is nonzero (on a grid of its own scale) where something else lies.
+    None where the side is off the scan.
+
+    `strongest` takes the clearest line instead of the outermost: between two prints nothing is outermost.
+    """
+    step = max(1.0, mm / 12)
+    rough = take_band(pixels, blocked, a, b, reach[0] * mm, reach[1] * mm, step)
+    if rough is None:
+        return None
+    line = _search(rough, step, mm, strongest)
+    if line is None:
+        return None
+    at0, at1 = line
+    near = 0.35 * mm + 2
+    normal = rough.inward
+    fine = take_band(
+        pixels, None, a + normal * (at0 - rough.outer), b + normal * (at1 - rough.outer), near, near, 1.0
+    )
+    return _fit(fine, mm) if fine is not None else None
+
+
+def take_band(
+    pixels: NDArray[np.generic],
+    blocked: NDArray[np.uint8] | None,
+    a: Points,
+    b: Points,
+    outer: float,
+    inner: float,
+    step: float,
+) -> Band | None:
+    """Sample the band; `outer` and `inner` in pixels, `step` the sampling distance across and along."""
+    h, w = pixels.shape[:2]
+    length = float(np.hypot(*(b - a)))
+    along = (b - a) / length
+    inward = np.array([-along[1], along[0]])
+    across = np.arange(-outer, inner + step / 2, step)
+    trim = 0.04
+    rows = max(BLOCKS, int(length * (1 - 2 * trim) / step) // BLOCKS * BLOCKS)
+    rows = min(rows, BLOCKS * 24)
+    t = np.linspace(trim * length, (1 - trim) * length, rows)
+    on = a + t[:, None] * along
+    x = (on[:, 0, None] + across * inward[0]).astype(np.float32)
+    y = (on[:, 1, None] + across * inward[1]).astype(np.float32)
+    mid = (on[:, 0] > 1) & (on[:, 0] < w - 1) & (on[:, 1] > 1) & (on[:, 1] < h - 1)
+    seen = float(mid.mean())
+    if seen < 0.15:
+        return None
+    x0, y0 = max(0, int(x.min()) - 2), max(0, int(y.min()) - 2)
+    x1, y1 = min(w, int(x.max()) + 3), min(h, int(y.max()) + 3)
+    if x1 - x0 < 4 or y1 - y0 < 4:
+        return None
+    region = pixels[y0:y1, x0:x1]
+    band = cv2.remap(region, x - (x0 + 0.5), y - (y0 + 0.5), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    band = band.reshape(BLOCKS, rows // BLOCKS, len(across), -1).astype(np.float32)
+    if pixels.dtype == np.uint16:
+        band /= 257
+    good = (x > 0.5) & (x < w - 0.5) & (y > 0.5) & (y < h - 0.5)
+    if blocked is not None:
+        good &= _free(blocked, x, y, w, h)
+    clear = good.reshape(BLOCKS, rows // BLOCKS, -1).mean(axis=1) > 0.6
+    positions = t.reshape(BLOCKS, -1).mean(axis=1)
+    return Band(band.mean(axis=1), clear, a, along, inward, length, outer, seen, positions)
+
+
+def _free(blocked: NDArray[np.uint8], x: Float, y: Float, w: int, h: int) -> NDArray[np.bool_]:
+    bh, bw = blocked.shape
+    column = np.clip(x * (bw / w), 0, bw - 1).astype(np.intp)
+    row = np.clip(y * (bh / h), 0, bh - 1).astype(np.intp)
+    return np.asarray(blocked[row, column] == 0)
+
+
+@lru_cache(maxsize=64)
+def _derivative(size: int, sigma: float) -> Float:
+    """A matrix that takes the Gaussian derivative of every row it is multiplied with; a step of 1 peaks at 1."""
+    at = np.arange(size, dtype=np.float64)
+    off = at[None, :] - at[:, None]
+    kernel = off * np.exp(-(off**2) / (2 * sigma**2)) / sigma**2
+    kernel[np.abs(off) > 4 * sigma] = 0
+    kernel[off == 0] = 0
+    # The kernel's sum must be nought also where the band ends.
+    for row in kernel:
+        plus, minus = row[row > 0].sum(), -row[row < 0].sum()
+        if plus == 0 or minus == 0:
+            row[:] = 0
+        else:
+            row[row > 0] /= plus
+            row[row < 0] /= minus
+    return kernel.T.astype(np.float32)
+
+
+def sharpness(profile: Float, sigma: float) -> Float:
+    """Levels of sharp step at every offset of every block, all channels together."""
+    size = profile.shape[1]
+    narrow = _apply(profile, _derivative(size, sigma))
+    wide = _apply(profile, _derivative(size, 3 * sigma))
+    # A wide step looks the same to both once scaled to slopes; what is left is sharp.
+    slope = np.abs(narrow) - np.abs(wide) / 3.0
+    return np.asarray(np.sqrt((np.maximum(slope, 0) ** 2).sum(axis=2)), np.float32)
+
+
+def _apply(profile: Float, matrix: Float) -> Float:
+    return np.asarray(np.einsum("bsc,sk->bkc", profile, matrix, optimize=True), np.float32)
+
+
+def _search(band: Band, step: float, mm: float, strongest: bool) -> tuple[float, float] | None:
+    """Offsets (pixels from the band's outer edge) at the side's two ends of the outermost well supported line."""
+    sharp = sharpness(band.profile, 1.0) * band.clear
+    live = band.clear.any(axis=1)
+    if live.sum() < 6:
+        return None
+    outside = sharp[:, : max(4, int(band.outer / step * 0.6))]
+    floor = 1.0 + 3.0 * float(np.median(outside[outside > 0])) if (outside > 0).any() else 1.0
+    value = np.clip(sharp / floor - 0.5, 0, 1)
+    # A line may pass between two samples and drift within a block.
+    value = np.maximum(value, 0.999 * np.maximum(np.roll(value, 1, axis=1), np.roll(value, -1, axis=1)))
+    count = value.shape[1]
+    spread = max(2.0, 0.012 * band.length / step)
+    drift = np.arange(-spread, spread + 0.5, 1.0)
+    t = band.positions / band.length - 0.5
+    offsets = np.arange(count)
+    index = np.rint(offsets[None, :, None] + drift[:, None, None] * t[None, None, :]).astype(np.intp)
+    valid = (index >= 0) & (index < count)
+    picked = value[np.arange(BLOCKS)[None, None, :], np.clip(index, 0, count - 1)]
+    score = (picked * valid * live).sum(axis=2) / live.sum()
+    best = score.max(axis=0)
+    top = float(best.max())
+    if top < 0.12:
+        return None
+    if strongest:
+        at = int(best.argmax())
+    else:
+        enough = best >= max(0.2, 0.4 * top)
+        first = int(np.argmax(enough))
+        window = best[first : first + max(3, int(0.5 * mm / step))]
+        at = first + int(window.argmax())
+    slant = float(drift[int(score[:, at].argmax())])
+    return (at - slant / 2) * step, (at + slant / 2) * step
+
+
+def _fit(band: Band, mm: float) -> Side | None:
+    """A straight line through the blocks' own sub-pixel steps, the outliers weighted down."""
+    sigma = max(0.8, mm / 12)
+    size = band.profile.shape[1]
+    slope = np.sqrt((_apply(band.profile, _derivative(size, sigma)) ** 2).sum(axis=2)) * band.clear
+    middle = (size - 1) / 2
+    weight = np.exp(-(((np.arange(size) - middle) / (0.45 * size)) ** 2))
+    peak = (slope * weight).argmax(axis=1)
+    peak = np.clip(peak, 1, size - 2)
+    rows = np.arange(BLOCKS)
+    left, top, right = slope[rows, peak - 1], slope[rows, peak], slope[rows, peak + 1]
+    bend = left - 2 * top + right
+    at = peak + np.where(bend < 0, 0.5 * (left - right) / np.where(bend == 0, 1, bend), 0)
+    noise = float(np.median(slope[slope > 0])) if (slope > 0).any() else 1.0
+    strong = (top > max(1.0, 1.5 * noise)) & (peak > 1) & (peak < size - 2)
+    if strong.sum() < 5:
+        return None
+    t = band.positions
+    line = _robust_line(t[strong], at[strong], np.minimum(top[strong], 40))
+    error = at - (line[0] + line[1] * t)
+    close = strong & (np.abs(error) < max(0.75, 0.06 * mm))
+    if close.sum() < 4:
+        return None
+    line = np.polyfit(t[close], at[close], 1, w=np.sqrt(np.minimum(top[close], 40)))[::-1]
+    error = at[close] - (line[0] + line[1] * t[close])
+    ends = [band.start + band.along * s + band.inward * (line[0] + line[1] * s - band.outer) for s in (0, band.length)]
+    chord = ends[1] - ends[0]
+    return Side(
+        point=(ends[0] + ends[1]) / 2,
+        along=chord / np.hypot(*chord),
+        support=float(close.sum() / max(1, band.clear.any(axis=1).sum())),
+        scatter=float(np.sqrt(np.mean(error**2))),
+        contrast=float(np.median(top[close])),
+        seen=band.seen,
+        length=band.length,
+    )
+
+
+def _robust_line(t: NDArray[np.float64], at: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Intercept and slope of the line most blocks agree on, by trying pairs and counting."""
+    n = len(t)
+    i, j = np.triu_indices(n, k=max(1, n // 5))
+    if len(i) > 600:
+        pick = np.linspace(0, len(i) - 1, 600).astype(int)
+        i, j = i[pick], j[pick]
+    slope = (at[j] - at[i]) / (t[j] - t[i])
+    start = at[i] - slope * t[i]
+    error = np.abs(at[None, :] - start[:, None] - slope[:, None] * t[None, :])
+    votes = (np.maximum(0, 1 - error / 0.8) * weight).sum(axis=1)
+    best = int(votes.argmax())
+    return np.array([start[best], slope[best]])
+
+
+def quad_of(sides: list[Side | None], rough: Quad) -> Quad:
+    """The corners where neighbouring sides meet; a side that was not found keeps its rough place."""
+    lines = []
+    for n, side in enumerate(sides):
+        if side is None:
+            a, b = rough[n], rough[(n + 1) % 4]
+            lines.append((a, (b - a) / np.hypot(*(b - a))))
+        else:
+            lines.append((side.point, side.along))
+    from bridge.scans.geometry import meet
+
+    return np.array([meet(*lines[n - 1], *lines[n]) for n in range(4)])

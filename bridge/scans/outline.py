@@ -1,0 +1,100 @@
+"""What lies on the glass, roughly: a mask of everything that is no lid, its pieces, and a rectangle about each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.scans.geometry import Quad, rectangle
+from bridge.scans.lid import Image, Lid, Mask
+
+Labels = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A connected piece of the mask: its number in the label picture and its filled silhouette."""
+
+    label: int
+    silhouette: NDArray[np.uint8]
+    contour: NDArray[np.int32]
+    area: float
+
+
+def difference(small: Image, lid: Lid) -> tuple[Image, float]:
+    """How far each pixel is from the lid (levels, the worst channel), and the noise of the lid itself."""
+    away = np.abs(small - lid.colour).max(axis=2)
+    calm = away[::3, ::3]
+    noise = 1.2 * float(np.median(calm[calm < 8])) if (calm < 8).any() else 1.0
+    return away, noise
+
+
+def pieces(away: Image, noise: float, usable: Mask, least: float) -> tuple[Labels, list[Piece]]:
+    """The connected pieces of at least `least` pixels across, dust and hairs dropped."""
+    limit = max(2.5, 4.5 * noise)
+    mask = ((away > limit) & usable).astype(np.uint8)
+    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    found = []
+    for n in range(1, count):
+        x, y, w, h, filled = (int(v) for v in stats[n])
+        if min(w, h) < least or filled < 0.15 * least * least:
+            continue
+        piece = _piece(n, labels[y : y + h, x : x + w] == n, x, y, labels.shape)
+        if piece is not None:
+            found.append(piece)
+    return labels, found
+
+
+def _piece(label: int, cut: Mask, x: int, y: int, shape: tuple[int, ...]) -> Piece | None:
+    """Closed, filled, and freed of the hairs and scratches that hang on it."""
+    solid = cv2.copyMakeBorder(cut.astype(np.uint8), 4, 4, 4, 4, cv2.BORDER_CONSTANT)
+    contours, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(solid, contours, -1, 1, cv2.FILLED)
+    solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))
+    contours, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not contours:
+        return None
+    contour = max(contours, key=cv2.contourArea)
+    full = np.zeros(shape, np.uint8)
+    contour = contour.reshape(-1, 2) + [x - 4, y - 4]
+    cv2.drawContours(full, [contour.reshape(-1, 1, 2)], -1, 1, cv2.FILLED)
+    return Piece(label, full, contour, float(cv2.countNonZero(full)))
+
+
+def leaning(contour: NDArray[np.int32], shape: tuple[int, ...], lag: int = 12) -> float:
+    """The angle (degrees, -45 to 45) that most of an outline follows, the scan's own border left out."""
+    h, w = shape[:2]
+    points = contour.astype(float)
+    ahead = np.roll(points, -lag, axis=0)
+    chord = ahead - points
+    inside = np.ones(len(points), bool)
+    for p in (points, ahead):
+        inside &= (p[:, 0] > 1) & (p[:, 1] > 1) & (p[:, 0] < w - 2) & (p[:, 1] < h - 2)
+    length = np.hypot(*chord.T)
+    straight = inside & (length > 0.9 * lag)
+    if straight.sum() < 2 * lag:
+        return 0.0
+    angles = (np.degrees(np.arctan2(chord[straight, 1], chord[straight, 0])) + 45) % 90 - 45
+    bins = np.bincount(((angles + 45) * 2).astype(int) % 180, minlength=180).astype(float)
+    around = sum(np.roll(bins, k) * weight for k, weight in ((-2, 1), (-1, 2), (0, 3), (1, 2), (2, 1)))
+    peak = float(np.argmax(around)) / 2 - 45 + 0.25
+    off = (angles - peak + 45) % 90 - 45
+    near = np.abs(off) < 2.5
+    best = peak + float(np.mean(off[near])) if near.any() else peak
+    return (best + 45) % 90 - 45
+
+
+def bounding(contour: NDArray[np.int32], angle: float) -> Quad:
+    """The rectangle turned by `angle` that holds an outline, in the pixel-edge convention."""
+    turn = math.radians(angle)
+    axes = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
+    along = (contour + 0.5) @ axes.T
+    lo, hi = along.min(axis=0), along.max(axis=0)
+    grow = 0.5 * (abs(math.cos(turn)) + abs(math.sin(turn)))
+    size = hi - lo + 2 * grow - (2 * grow - 1)
+    return rectangle(((lo + hi) / 2) @ axes, size, angle)
