@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +19,17 @@ from bridge.scans.geometry import Points, Quad
 
 BLOCKS = 48
 Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The scan at full size and `half_scale` times smaller, and pixels per millimetre."""
+
+    pixels: NDArray[Any]
+    half: NDArray[Any]
+    half_scale: float
+    mm: float
+    lid: Float | None = None
 
 
 @dataclass(frozen=True)
@@ -51,11 +63,10 @@ class Band:
 
 
 def find_side(
-    pixels: NDArray[np.generic],
+    scene: Scene,
     blocked: NDArray[np.uint8] | None,
     a: Points,
     b: Points,
-    mm: float,
     reach: tuple[float, float],
     strongest: bool = False,
 ) -> Side | None:
@@ -65,19 +76,18 @@ def find_side(
 
     `strongest` takes the clearest line instead of the outermost: between two prints nothing is outermost.
     """
-    step = max(1.0, mm / 12)
-    rough = take_band(pixels, blocked, a, b, reach[0] * mm, reach[1] * mm, step)
+    mm, k = scene.mm, scene.half_scale
+    rough = take_band(scene.half, blocked, a / k, b / k, reach[0] * mm / k, reach[1] * mm / k, 1.0)
     if rough is None:
         return None
-    line = _search(rough, step, mm, strongest)
+    lidward = None if scene.lid is None else _lidward(rough, scene)
+    line = _search(rough, lidward, mm / k, strongest)
     if line is None:
         return None
-    at0, at1 = line
+    start = a + rough.inward * (line[0] - rough.outer) * k
+    end = b + rough.inward * (line[1] - rough.outer) * k
     near = 0.35 * mm + 2
-    normal = rough.inward
-    fine = take_band(
-        pixels, None, a + normal * (at0 - rough.outer), b + normal * (at1 - rough.outer), near, near, 1.0
-    )
+    fine = take_band(scene.pixels, None, start, end, near, near, 1.0)
     return _fit(fine, mm) if fine is not None else None
 
 
@@ -124,6 +134,21 @@ def take_band(
     return Band(band.mean(axis=1), clear, a, along, inward, length, outer, seen, positions)
 
 
+def _lidward(band: Band, scene: Scene) -> Float:
+    """How unlike the lid each sample of a band of the half-size picture is, in levels of the worst channel."""
+    assert scene.lid is not None
+    across = np.arange(band.profile.shape[1]) - band.outer
+    on = band.start + band.positions[:, None] * band.along
+    h, w = scene.half.shape[:2]
+    sh, sw = scene.lid.shape[:2]
+    x = (on[:, 0, None] + across * band.inward[0]) * (sw / w) - 0.5
+    y = (on[:, 1, None] + across * band.inward[1]) * (sh / h) - 0.5
+    lid = cv2.remap(
+        scene.lid, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(np.abs(band.profile - lid).max(axis=2))
+
+
 def _free(blocked: NDArray[np.uint8], x: Float, y: Float, w: int, h: int) -> NDArray[np.bool_]:
     bh, bw = blocked.shape
     column = np.clip(x * (bw / w), 0, bw - 1).astype(np.intp)
@@ -155,28 +180,28 @@ def sharpness(profile: Float, sigma: float) -> Float:
     size = profile.shape[1]
     narrow = _apply(profile, _derivative(size, sigma))
     wide = _apply(profile, _derivative(size, 3 * sigma))
-    # A wide step looks the same to both once scaled to slopes; what is left is sharp.
-    slope = np.abs(narrow) - np.abs(wide) / 3.0
-    return np.asarray(np.sqrt((np.maximum(slope, 0) ** 2).sum(axis=2)), np.float32)
+    # Both see a sharp step at its full height; of one blurred beyond the narrow one little is left.
+    n, w = np.sqrt((narrow**2).sum(axis=2)), np.sqrt((wide**2).sum(axis=2))
+    return np.asarray(np.maximum(n - 0.6 * w, 0) / 0.35, np.float32)
 
 
 def _apply(profile: Float, matrix: Float) -> Float:
     return np.asarray(np.einsum("bsc,sk->bkc", profile, matrix, optimize=True), np.float32)
 
 
-def _search(band: Band, step: float, mm: float, strongest: bool) -> tuple[float, float] | None:
+def _search(band: Band, lidward: Float | None, mm: float, strongest: bool) -> tuple[float, float] | None:
     """Offsets (pixels from the band's outer edge) at the side's two ends of the outermost well supported line."""
     sharp = sharpness(band.profile, 1.0) * band.clear
     live = band.clear.any(axis=1)
     if live.sum() < 6:
         return None
-    outside = sharp[:, : max(4, int(band.outer / step * 0.6))]
-    floor = 1.0 + 3.0 * float(np.median(outside[outside > 0])) if (outside > 0).any() else 1.0
+    outside = sharp[:, : max(4, int(band.outer * 0.8))]
+    floor = 0.6 + 3.0 * float(np.median(outside[outside > 0])) if (outside > 0).any() else 1.0
     value = np.clip(sharp / floor - 0.5, 0, 1)
     # A line may pass between two samples and drift within a block.
     value = np.maximum(value, 0.999 * np.maximum(np.roll(value, 1, axis=1), np.roll(value, -1, axis=1)))
     count = value.shape[1]
-    spread = max(2.0, 0.012 * band.length / step)
+    spread = max(2.0, 0.012 * band.length)
     drift = np.arange(-spread, spread + 0.5, 1.0)
     t = band.positions / band.length - 0.5
     offsets = np.arange(count)
@@ -189,14 +214,51 @@ def _search(band: Band, step: float, mm: float, strongest: bool) -> tuple[float,
     if top < 0.12:
         return None
     if strongest:
-        at = int(best.argmax())
+        order = [int(best.argmax())]
     else:
-        enough = best >= max(0.2, 0.4 * top)
-        first = int(np.argmax(enough))
-        window = best[first : first + max(3, int(0.5 * mm / step))]
-        at = first + int(window.argmax())
-    slant = float(drift[int(score[:, at].argmax())])
-    return (at - slant / 2) * step, (at + slant / 2) * step
+        order = _peaks(best, max(0.25, 0.4 * top), max(3, int(0.5 * mm)))
+    for at in order:
+        slant = float(drift[int(score[:, at].argmax())])
+        where = at + slant * t
+        if not (lidward is not None and _leaves(lidward, band.clear, where, mm)):
+            return at - slant / 2, at + slant / 2
+    return None
+
+
+def _peaks(best: NDArray[Any], enough: float, apart: int) -> list[int]:
+    """Local maxima of at least `enough`, from outside to inside."""
+    found = []
+    at = 0
+    while at < len(best):
+        if best[at] >= enough:
+            peak = at + int(best[at : at + apart].argmax())
+            found.append(peak)
+            at = peak + apart
+        else:
+            at += 1
+    return found
+
+
+def _leaves(lidward: Float, clear: NDArray[np.bool_], where: NDArray[np.float64], mm: float) -> bool:
+    """Whether a line, crossed inwards, leads from another print back to the lid.
+
+    A shadow also is less like the lid than a white border behind it, but fades within a millimetre or two.
+    """
+    inside = _beside(lidward, clear, where, 0.35 * mm, 1.0 * mm)
+    outside = _beside(lidward, clear, where, -1.0 * mm, -0.35 * mm)
+    beyond = _beside(lidward, clear, where, -2.5 * mm, -1.5 * mm)
+    return outside > 2.5 and inside < 0.4 * outside and not beyond < 0.7 * outside
+
+
+def _beside(lidward: Float, clear: NDArray[np.bool_], where: NDArray[np.float64], lo: float, hi: float) -> float:
+    """Median of `lidward` between two distances from a line; nan where nothing is clear."""
+    steps = np.arange(max(1, round(hi - lo)))
+    index = np.rint(where[:, None] + lo + steps[None, :]).astype(np.intp)
+    rows = np.arange(len(where))[:, None]
+    inside = (index >= 0) & (index < lidward.shape[1])
+    index = np.clip(index, 0, lidward.shape[1] - 1)
+    values = lidward[rows, index][inside & clear[rows, index]]
+    return float(np.median(values)) if values.size else float("nan")
 
 
 def _fit(band: Band, mm: float) -> Side | None:

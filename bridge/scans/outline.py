@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -66,27 +67,37 @@ def _piece(label: int, cut: Mask, x: int, y: int, shape: tuple[int, ...]) -> Pie
     return Piece(label, full, contour, float(cv2.countNonZero(full)))
 
 
-def leaning(contour: NDArray[np.int32], shape: tuple[int, ...], lag: int = 12) -> float:
+def leaning(contour: NDArray[np.int32], shape: tuple[int, ...]) -> float:
     """The angle (degrees, -45 to 45) that most of an outline follows, the scan's own border left out."""
-    h, w = shape[:2]
-    points = contour.astype(float)
-    ahead = np.roll(points, -lag, axis=0)
-    chord = ahead - points
-    inside = np.ones(len(points), bool)
-    for p in (points, ahead):
-        inside &= (p[:, 0] > 1) & (p[:, 1] > 1) & (p[:, 0] < w - 2) & (p[:, 1] < h - 2)
-    length = np.hypot(*chord.T)
-    straight = inside & (length > 0.9 * lag)
-    if straight.sum() < 2 * lag:
+    angles, weights = _straights(contour, shape)
+    if not len(angles):
         return 0.0
-    angles = (np.degrees(np.arctan2(chord[straight, 1], chord[straight, 0])) + 45) % 90 - 45
-    bins = np.bincount(((angles + 45) * 2).astype(int) % 180, minlength=180).astype(float)
-    around = sum(np.roll(bins, k) * weight for k, weight in ((-2, 1), (-1, 2), (0, 3), (1, 2), (2, 1)))
-    peak = float(np.argmax(around)) / 2 - 45 + 0.25
-    off = (angles - peak + 45) % 90 - 45
-    near = np.abs(off) < 2.5
-    best = peak + float(np.mean(off[near])) if near.any() else peak
-    return (best + 45) % 90 - 45
+    off = (angles[None, :] - angles[:, None] + 45) % 90 - 45
+    votes = (weights * np.maximum(0, 1 - np.abs(off) / 1.5)).sum(axis=1)
+    best = int(votes.argmax())
+    near = weights * (np.abs(off[best]) < 1.5)
+    lean = angles[best] + float((off[best] * near).sum() / near.sum())
+    return float((lean + 45) % 90 - 45)
+
+
+def _straights(contour: NDArray[np.int32], shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Angles (degrees, folded to -45 to 45) of an outline's straight stretches, and their squared lengths."""
+    h, w = shape[:2]
+    knots = cv2.approxPolyDP(contour.reshape(-1, 1, 2).astype(np.int32), 2.0, True).reshape(-1, 2)
+    place = {tuple(point): n for n, point in enumerate(contour.tolist())}
+    angles, weights = [], []
+    for a, b in zip(knots, np.roll(knots, -1, axis=0), strict=True):
+        i, j = place[tuple(a.tolist())], place[tuple(b.tolist())]
+        stretch = contour[i:j] if i < j else np.vstack([contour[i:], contour[:j]])
+        trim = max(2, len(stretch) // 12)
+        stretch = stretch[trim:-trim]
+        x, y = stretch.T if len(stretch) else (np.zeros(0), np.zeros(0))
+        if len(stretch) < 8 or x.max() <= 1 or y.max() <= 1 or x.min() >= w - 2 or y.min() >= h - 2:
+            continue
+        vx, vy = cv2.fitLine(stretch.astype(np.float32), cv2.DIST_HUBER, 0, 0.01, 0.01).ravel()[:2]
+        angles.append((math.degrees(math.atan2(vy, vx)) + 45) % 90 - 45)
+        weights.append(float(len(stretch)) ** 2)
+    return np.array(angles), np.array(weights)
 
 
 def bounding(contour: NDArray[np.int32], angle: float) -> Quad:
