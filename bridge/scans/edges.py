@@ -81,11 +81,15 @@ def find_side(
     if rough is None:
         return None
     lidward = None if scene.lid is None else _lidward(rough, scene)
-    line = _search(rough, lidward, mm / k, strongest)
-    if line is None:
+    found = _search(rough, lidward, mm / k, strongest)
+    if found is None:
         return None
+    line, sharp = found
     start = a + rough.inward * (line[0] - rough.outer) * k
     end = b + rough.inward * (line[1] - rough.outer) * k
+    if not sharp:
+        along = (end - start) / np.hypot(*(end - start))
+        return Side((start + end) / 2, along, 0.0, mm / 4, 0.0, rough.seen, rough.length)
     near = 0.35 * mm + 2
     fine = take_band(scene.pixels, None, start, end, near, near, 1.0)
     return _fit(fine, mm) if fine is not None else None
@@ -182,6 +186,8 @@ def sharpness(profile: Float, sigma: float) -> Float:
     wide = _apply(profile, _derivative(size, 3 * sigma))
     # Both see a sharp step at its full height; of one blurred beyond the narrow one little is left.
     n, w = np.sqrt((narrow**2).sum(axis=2)), np.sqrt((wide**2).sum(axis=2))
+    # Between glare and a print the wide one passes through nought; its neighbours tell.
+    w = cv2.dilate(w, np.ones((1, 5), np.uint8))
     return np.asarray(np.maximum(n - 0.6 * w, 0) / 0.35, np.float32)
 
 
@@ -189,40 +195,85 @@ def _apply(profile: Float, matrix: Float) -> Float:
     return np.asarray(np.einsum("bsc,sk->bkc", profile, matrix, optimize=True), np.float32)
 
 
-def _search(band: Band, lidward: Float | None, mm: float, strongest: bool) -> tuple[float, float] | None:
-    """Offsets (pixels from the band's outer edge) at the side's two ends of the outermost well supported line."""
-    sharp = sharpness(band.profile, 1.0) * band.clear
+def _search(
+    band: Band, lidward: Float | None, mm: float, strongest: bool
+) -> tuple[tuple[float, float], bool] | None:
+    """Offsets (pixels from the band's outer edge) at the side's two ends, and whether a sharp line is there.
+
+    The outermost well supported line that leads from the lid into the print; where what would be cut off by it
+    looks like print, or there is none, the line at which the lid ends.
+    """
     live = band.clear.any(axis=1)
     if live.sum() < 6:
         return None
+    t = band.positions / band.length - 0.5
+    lines, drift, score, best = _lines(band, live, t)
+    if strongest or lidward is None:
+        at = int(best.argmax())
+        slant = float(drift[int(score[:, at].argmax())])
+        return ((at - slant / 2, at + slant / 2), True) if best[at] >= 0.15 else None
+    onset = _onset(lidward, band, t, mm)
+    ground = _Ground(lidward, band.clear, mm)
+    candidates = []
+    for at in lines:
+        slant = float(drift[int(score[:, at].argmax())])
+        candidates.append((at, slant, at + slant * t, float(best[at])))
+    for n, (at, slant, where, support) in enumerate(candidates):
+        if ground.leaves(where, at < band.outer - mm, support):
+            continue
+        if any(s > max(0.5, support) and ground.fades(where, deeper) for _, _, deeper, s in candidates[n + 1 : n + 4]):
+            continue
+        if onset is not None:
+            lo = max(0, int(onset[0] - 0.5 * mm))
+            soft = float(best[lo : max(lo, int(onset[0] + 0.5 * mm)) + 1].max()) < 0.3
+            if ground.costs(onset[0] + onset[1] * t, where, support, soft):
+                break
+        return (at - slant / 2, at + slant / 2), True
+    if onset is None:
+        return None
+    return (onset[0] - onset[1] / 2, onset[0] + onset[1] / 2), False
+
+
+def _lines(
+    band: Band, live: NDArray[np.bool_], t: NDArray[np.float64]
+) -> tuple[list[int], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Well supported straight lines from outside to inside; the slants tried, all scores, the best by offset."""
+    sharp = sharpness(band.profile, 1.0) * band.clear
     outside = sharp[:, : max(4, int(band.outer * 0.8))]
-    floor = 0.6 + 3.0 * float(np.median(outside[outside > 0])) if (outside > 0).any() else 1.0
+    outside = outside[band.clear[:, : outside.shape[1]]]
+    floor = 0.8 + 4.0 * float(outside.mean()) if outside.size else 1.0
     value = np.clip(sharp / floor - 0.5, 0, 1)
     # A line may pass between two samples and drift within a block.
     value = np.maximum(value, 0.999 * np.maximum(np.roll(value, 1, axis=1), np.roll(value, -1, axis=1)))
     count = value.shape[1]
     spread = max(2.0, 0.012 * band.length)
     drift = np.arange(-spread, spread + 0.5, 1.0)
-    t = band.positions / band.length - 0.5
     offsets = np.arange(count)
     index = np.rint(offsets[None, :, None] + drift[:, None, None] * t[None, None, :]).astype(np.intp)
     valid = (index >= 0) & (index < count)
     picked = value[np.arange(BLOCKS)[None, None, :], np.clip(index, 0, count - 1)]
     score = (picked * valid * live).sum(axis=2) / live.sum()
     best = score.max(axis=0)
-    top = float(best.max())
-    if top < 0.12:
+    enough = max(0.3, 0.4 * float(best.max()))
+    return _peaks(best, enough, 3), drift, score, best
+
+
+def _onset(lidward: Float, band: Band, t: NDArray[np.float64], mm: float) -> tuple[float, float] | None:
+    """The line (offset at the middle, slant) at which, coming from outside, the lid ends for good."""
+    outer = max(4, int(band.outer * 0.5))
+    quiet = lidward[:, :outer][band.clear[:, :outer]]
+    limit = max(4.0, 4.0 * float(np.median(quiet))) if quiet.size else 4.0
+    beyond = (lidward > limit) & band.clear
+    run = max(3, int(0.7 * mm))
+    ahead = np.stack([np.roll(beyond, -k, axis=1) for k in range(run)]).mean(axis=0) > 0.8
+    ahead[:, -run:] = False
+    start = ahead & beyond
+    has = start.any(axis=1)
+    if has.sum() < 0.4 * len(t):
         return None
-    if strongest:
-        order = [int(best.argmax())]
-    else:
-        order = _peaks(best, max(0.25, 0.4 * top), max(3, int(0.5 * mm)))
-    for at in order:
-        slant = float(drift[int(score[:, at].argmax())])
-        where = at + slant * t
-        if not (lidward is not None and _leaves(lidward, band.clear, where, mm)):
-            return at - slant / 2, at + slant / 2
-    return None
+    first = start.argmax(axis=1)
+    line = _robust_line(t[has], first[has].astype(float), np.ones(int(has.sum())))
+    return float(line[0]), float(line[1])
 
 
 def _peaks(best: NDArray[Any], enough: float, apart: int) -> list[int]:
@@ -239,26 +290,76 @@ def _peaks(best: NDArray[Any], enough: float, apart: int) -> list[int]:
     return found
 
 
-def _leaves(lidward: Float, clear: NDArray[np.bool_], where: NDArray[np.float64], mm: float) -> bool:
-    """Whether a line, crossed inwards, leads from another print back to the lid.
+@dataclass(frozen=True)
+class _Ground:
+    """What lies on either side of a line across the band, told by how unlike the lid it is."""
 
-    A shadow also is less like the lid than a white border behind it, but fades within a millimetre or two.
-    """
-    inside = _beside(lidward, clear, where, 0.35 * mm, 1.0 * mm)
-    outside = _beside(lidward, clear, where, -1.0 * mm, -0.35 * mm)
-    beyond = _beside(lidward, clear, where, -2.5 * mm, -1.5 * mm)
-    return outside > 2.5 and inside < 0.4 * outside and not beyond < 0.7 * outside
+    lidward: Float
+    clear: NDArray[np.bool_]
+    mm: float
 
+    def leaves(self, where: NDArray[np.float64], far: bool, support: float) -> bool:
+        """Whether a line, crossed inwards, leads from another print back to the lid.
 
-def _beside(lidward: Float, clear: NDArray[np.bool_], where: NDArray[np.float64], lo: float, hi: float) -> float:
-    """Median of `lidward` between two distances from a line; nan where nothing is clear."""
-    steps = np.arange(max(1, round(hi - lo)))
-    index = np.rint(where[:, None] + lo + steps[None, :]).astype(np.intp)
-    rows = np.arange(len(where))[:, None]
-    inside = (index >= 0) & (index < lidward.shape[1])
-    index = np.clip(index, 0, lidward.shape[1] - 1)
-    values = lidward[rows, index][inside & clear[rows, index]]
-    return float(np.median(values)) if values.size else float("nan")
+        A shadow also is less like the lid than a white border behind it, but fades within a millimetre or two,
+        and is found near the rough line, not `far` outside it.
+        """
+        inside = self._level(where, 0.35, 1.0)
+        outside = self._level(where, -1.0, -0.35)
+        beyond = self._level(where, -2.5, -1.5)
+        if far and support > 0.6 and beyond < 0.75 * outside:
+            return False
+        if far:
+            return bool(outside > inside + 0.7)
+        return bool(outside > 2.5 and inside < 0.4 * outside and not beyond < 0.7 * outside)
+
+    def fades(self, onset: NDArray[np.float64], where: NDArray[np.float64]) -> bool:
+        """Whether the strip between two lines is shadow or glare: even along the side, and fading outwards."""
+        deep = float(np.median(where - onset)) / self.mm
+        if deep < 0.3:
+            return False
+        near = self._rows(where, -0.45 * deep, -0.15)
+        far = self._level(onset, 0.1, 0.1 + 0.4 * deep)
+        level = float(np.nanmedian(near)) if np.isfinite(near).any() else 0.0
+        uneven = float(np.nanmedian(np.abs(near - level))) if level else 0.0
+        return bool(3 < level < 90 and uneven < 0.3 * level + 1.5 and far < 0.6 * level)
+
+    def costs(self, onset: NDArray[np.float64], where: NDArray[np.float64], support: float, soft: bool) -> bool:
+        """Whether to crop at `where`, when the lid ends at `onset`, would cut off a part of the print.
+
+        A strip too narrow for a border counts as shadow even where it does not fade, and so does a wider one
+        that begins softly and nowhere is even: paper begins sharply, or is even behind the shadow on it.
+        """
+        deep = float(np.median(where - onset)) / self.mm
+        if deep < 0.4:
+            return False
+        if not self._level(where, -0.45 * deep, -0.15) < 90:
+            return True
+        if self.fades(onset, where):
+            return deep > 1.0 and support < 0.55
+        if deep <= 1.6:
+            return False
+        return not (soft and support > 0.55 and deep < 4 and not self._even(where, deep))
+
+    def _even(self, where: NDArray[np.float64], deep: float) -> bool:
+        outer, inner = self._level(where, -0.5 * deep, -0.3 * deep), self._level(where, -0.3 * deep, -0.1 * deep)
+        return bool(abs(outer - inner) < 0.7 + 0.1 * max(outer, inner))
+
+    def _level(self, where: NDArray[np.float64], lo: float, hi: float) -> float:
+        rows = self._rows(where, lo, hi)
+        return float(np.nanmedian(rows)) if np.isfinite(rows).any() else float("nan")
+
+    def _rows(self, where: NDArray[np.float64], lo: float, hi: float) -> NDArray[np.float64]:
+        """The mean between two distances (mm) from a line, a value a block; nan where nothing is clear."""
+        steps = np.arange(max(1, round((hi - lo) * self.mm)))
+        index = np.rint(where[:, None] + lo * self.mm + steps[None, :]).astype(np.intp)
+        rows = np.arange(len(where))[:, None]
+        good = (index >= 0) & (index < self.lidward.shape[1])
+        index = np.clip(index, 0, self.lidward.shape[1] - 1)
+        good &= self.clear[rows, index]
+        count = good.sum(axis=1)
+        total = (self.lidward[rows, index] * good).sum(axis=1)
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _fit(band: Band, mm: float) -> Side | None:
