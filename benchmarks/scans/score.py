@@ -1,7 +1,7 @@
 """What is wrong with a split, in the words of a person who would have to mend it.
 
 perfect: every photo overlaps its truth by 95 % or more, nothing is cut deeper than 1 mm, no bar is left,
-nothing is merged, split or extra. A document passes when one crop (or none) holds all of the page.
+nothing is merged, split or extra. A document passes when one crop holds all of the page.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _judge_pair(
 def _judge_page(scan: Composed, seen: list[Quad]) -> Verdict:
     h, w = scan.pixels.shape[:2]
     verdict = Verdict(truth=1, found=len(seen), good=[len(seen) == 1] * len(seen))
-    verdict.extra = max(0, len(seen) - 1)
+    verdict.extra, verdict.lost = max(0, len(seen) - 1), int(not seen)
     if len(seen) == 1:
         page = scan.quads[0]
         inner = page.mean(axis=0) + (page - page.mean(axis=0)) * 0.8

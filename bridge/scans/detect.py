@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.scans import edges, outline
-from bridge.scans.geometry import Quad
-from bridge.scans.lid import find_lid
+from bridge.scans import bars as bars_
+from bridge.scans import edges, outline, seams, settle
+from bridge.scans.geometry import Quad, frame
+from bridge.scans.lid import Lid, find_lid
 
 SMALL_DPI = 75.0
 LEAST_MM = 12.0
@@ -22,34 +23,75 @@ class Photo:
     quad: Quad
     confidence: float
     notes: list[str] = field(default_factory=list)
-    evidence: dict[str, float] = field(default_factory=dict)
 
 
 def detect(pixels: NDArray[Any], dpi: float) -> list[Photo]:
+    """The photos on a scan (grey or RGB, 8 or 16 bit), in no order. An empty glass gives none."""
     h, w = pixels.shape[:2]
+    mm = dpi / 25.4
     half, half_scale = shrink(pixels, dpi / (2 * SMALL_DPI))
-    small, _ = shrink(half, dpi / half_scale / SMALL_DPI)
-    size = small.shape[1], small.shape[0]
-    small = small.astype(np.float32)
-    if pixels.dtype == np.uint16:
-        small /= 257
-    if small.ndim == 2:
-        small = np.repeat(small[:, :, None], 3, axis=2)
-    usable = np.ones(small.shape[:2], bool)
+    picture, _ = shrink(half, dpi / half_scale / SMALL_DPI)
+    scale = w / picture.shape[1]
+    small = _levels(picture)
+    bars = bars_.find_bars(pixels, mm)
+    usable = bars.usable((small.shape[1], small.shape[0]), scale)
     lid = find_lid(small, usable)
-    if lid is None:
-        return []
-    scene = edges.Scene(pixels, half, half_scale, dpi / 25.4, lid.colour)
+    if lid is None or lid.coloured():
+        return [_whole(w, h, 0.7, "no lid in sight")]
     away, noise = outline.difference(small, lid)
-    labels, found = outline.pieces(away, noise, usable, LEAST_MM * min(dpi, SMALL_DPI) / 25.4)
+    labels, found = outline.pieces(away, noise, usable, LEAST_MM * mm / scale)
+    if outline.is_text(away, noise, usable, mm / scale, sum(piece.area for piece in found)):
+        return [_page(found, labels, (w, h), scale)]
+    scene = edges.Scene(pixels, half, half_scale, mm, lid.colour)
     photos = []
     for piece in found:
-        angle = outline.leaning(piece.contour, labels.shape)
-        rough = outline.bounding(piece.contour, angle) * [w / size[0], h / size[1]]
-        blocked = ((labels != piece.label) & (labels > 0)).astype(np.uint8)
-        sides = [edges.find_side(scene, blocked, rough[n], rough[(n + 1) % 4], (8.0, 6.0)) for n in range(4)]
-        photos.append(Photo(edges.quad_of(sides, rough), 0.95))
-    return photos
+        photos += _photos(scene, labels, piece, bars, scale)
+    return _judge(photos, found, lid, (w, h), scale)
+
+
+def _photos(
+    scene: edges.Scene, labels: outline.Labels, piece: outline.Piece, bars: bars_.Bars, scale: float
+) -> list[settle.Found]:
+    angle = outline.leaning(piece.contour, labels.shape)
+    rough = outline.bounding(piece.contour, angle) * scale
+    leaves = seams.part(scene, piece.silhouette, rough)
+    others = ((labels != piece.label) & (labels > 0)).astype(np.uint8)
+    found = []
+    for n, leaf in enumerate(leaves):
+        blocked = others
+        if len(leaves) > 1:
+            blocked = others.copy()
+            for k, other in enumerate(leaves):
+                if k != n:
+                    cv2.fillConvexPoly(blocked, np.round(other.quad / scale).astype(np.int32), 1)
+        found.append(settle.settle(scene, blocked, leaf, bars))
+    return found
+
+
+def _judge(
+    photos: list[settle.Found], found: list[outline.Piece], lid: Lid, size: tuple[int, int], scale: float
+) -> list[Photo]:
+    w, h = size
+    covered = sum(piece.area for piece in found) * scale * scale / (w * h)
+    if photos and covered > 0.1 and not any(photo.bounded for photo in photos):
+        return [_whole(w, h, 0.6, "no edge of a print in sight")]
+    return [Photo(photo.quad, photo.confidence, photo.notes) for photo in photos]
+
+
+def _whole(w: int, h: int, confidence: float, note: str) -> Photo:
+    return Photo(frame(w, h), confidence, [note])
+
+
+def _page(found: list[outline.Piece], labels: outline.Labels, size: tuple[int, int], scale: float) -> Photo:
+    return _whole(*size, 0.7, "a page of text")
+
+
+def _levels(picture: NDArray[Any]) -> NDArray[np.float32]:
+    """RGB in levels 0 to 255, as float32."""
+    levels = picture.astype(np.float32)
+    if picture.dtype == np.uint16:
+        levels /= 257
+    return np.repeat(levels[:, :, None], 3, axis=2) if levels.ndim == 2 else levels
 
 
 def shrink(pixels: NDArray[Any], scale: float) -> tuple[NDArray[Any], float]:

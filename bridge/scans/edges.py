@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.scans.geometry import Points, Quad
+from bridge.scans.geometry import Points
 
 BLOCKS = 48
 Float = NDArray[np.float32]
@@ -36,7 +36,7 @@ class Scene:
 class Side:
     """A line through `point` along `along` (unit); `support` is the share of blocks that show it,
     `scatter` their spread about it in pixels, `contrast` the step in levels, `seen` the share of the side
-    that lies on the scan."""
+    that lies on the scan. `straight` is the share of blocks at which the lid ends on one line."""
 
     point: Points
     along: Points
@@ -45,6 +45,7 @@ class Side:
     contrast: float
     seen: float
     length: float
+    straight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,12 @@ def find_side(
     found = _search(rough, lidward, mm / k, strongest)
     if found is None:
         return None
-    line, sharp = found
+    line, sharp, straight = found
     start = a + rough.inward * (line[0] - rough.outer) * k
     end = b + rough.inward * (line[1] - rough.outer) * k
     if not sharp:
         along = (end - start) / np.hypot(*(end - start))
-        return Side((start + end) / 2, along, 0.0, mm / 4, 0.0, rough.seen, rough.length)
+        return Side((start + end) / 2, along, 0.0, mm / 4, 0.0, rough.seen, rough.length, straight)
     near = 0.35 * mm + 2
     fine = take_band(scene.pixels, None, start, end, near, near, 1.0)
     return _fit(fine, mm) if fine is not None else None
@@ -197,7 +198,7 @@ def _apply(profile: Float, matrix: Float) -> Float:
 
 def _search(
     band: Band, lidward: Float | None, mm: float, strongest: bool
-) -> tuple[tuple[float, float], bool] | None:
+) -> tuple[tuple[float, float], bool, float] | None:
     """Offsets (pixels from the band's outer edge) at the side's two ends, and whether a sharp line is there.
 
     The outermost well supported line that leads from the lid into the print; where what would be cut off by it
@@ -211,7 +212,7 @@ def _search(
     if strongest or lidward is None:
         at = int(best.argmax())
         slant = float(drift[int(score[:, at].argmax())])
-        return ((at - slant / 2, at + slant / 2), True) if best[at] >= 0.15 else None
+        return ((at - slant / 2, at + slant / 2), True, 0.0) if best[at] >= 0.15 else None
     onset = _onset(lidward, band, t, mm)
     ground = _Ground(lidward, band.clear, mm)
     candidates = []
@@ -228,10 +229,10 @@ def _search(
             soft = float(best[lo : max(lo, int(onset[0] + 0.5 * mm)) + 1].max()) < 0.3
             if ground.costs(onset[0] + onset[1] * t, where, support, soft):
                 break
-        return (at - slant / 2, at + slant / 2), True
+        return (at - slant / 2, at + slant / 2), True, 0.0
     if onset is None:
         return None
-    return (onset[0] - onset[1] / 2, onset[0] + onset[1] / 2), False
+    return (onset[0] - onset[1] / 2, onset[0] + onset[1] / 2), False, onset[2]
 
 
 def _lines(
@@ -258,8 +259,9 @@ def _lines(
     return _peaks(best, enough, 3), drift, score, best
 
 
-def _onset(lidward: Float, band: Band, t: NDArray[np.float64], mm: float) -> tuple[float, float] | None:
-    """The line (offset at the middle, slant) at which, coming from outside, the lid ends for good."""
+def _onset(lidward: Float, band: Band, t: NDArray[np.float64], mm: float) -> tuple[float, float, float] | None:
+    """The line (offset at the middle, slant) at which, coming from outside, the lid ends for good; and the share
+    of blocks that agree."""
     outer = max(4, int(band.outer * 0.5))
     quiet = lidward[:, :outer][band.clear[:, :outer]]
     limit = max(4.0, 4.0 * float(np.median(quiet))) if quiet.size else 4.0
@@ -273,7 +275,8 @@ def _onset(lidward: Float, band: Band, t: NDArray[np.float64], mm: float) -> tup
         return None
     first = start.argmax(axis=1)
     line = _robust_line(t[has], first[has].astype(float), np.ones(int(has.sum())))
-    return float(line[0]), float(line[1])
+    agree = np.abs(first - line[0] - line[1] * t) < 0.4 * mm
+    return float(line[0]), float(line[1]), float((agree & has).sum() / max(1, len(t)))
 
 
 def _peaks(best: NDArray[Any], enough: float, apart: int) -> list[int]:
@@ -413,17 +416,3 @@ def _robust_line(t: NDArray[np.float64], at: NDArray[np.float64], weight: NDArra
     votes = (np.maximum(0, 1 - error / 0.8) * weight).sum(axis=1)
     best = int(votes.argmax())
     return np.array([start[best], slope[best]])
-
-
-def quad_of(sides: list[Side | None], rough: Quad) -> Quad:
-    """The corners where neighbouring sides meet; a side that was not found keeps its rough place."""
-    lines = []
-    for n, side in enumerate(sides):
-        if side is None:
-            a, b = rough[n], rough[(n + 1) % 4]
-            lines.append((a, (b - a) / np.hypot(*(b - a))))
-        else:
-            lines.append((side.point, side.along))
-    from bridge.scans.geometry import meet
-
-    return np.array([meet(*lines[n - 1], *lines[n]) for n in range(4)])

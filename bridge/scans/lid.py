@@ -24,6 +24,11 @@ class Lid:
     border: float
     share: float
 
+    def coloured(self) -> bool:
+        """Whether this is no lid but a sky or a wall: lids are white, grey or black."""
+        mean = self.colour[::16, ::16].reshape(-1, 3).mean(axis=0)
+        return bool(mean.max() - mean.min() > 30)
+
 
 def find_lid(small: Image, usable: Mask) -> Lid | None:
     """The lid of a small picture (H x W x 3, levels 0 to 255), or none where no smooth ground meets the border.

@@ -51,6 +51,19 @@ def pieces(away: Image, noise: float, usable: Mask, least: float) -> tuple[Label
     return labels, found
 
 
+def is_text(away: Image, noise: float, usable: Mask, mm: float, large: float) -> bool:
+    """Whether what lies on the glass is writing: a lot of thin strokes, and little else (`large` pixels of it)."""
+    ink = ((away > max(20.0, 6 * noise)) & usable).astype(np.uint8)
+    wide = max(3, round(2.0 * mm)) | 1
+    solid = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((wide, wide), np.uint8))
+    total = cv2.countNonZero(ink)
+    if total < 0.002 * ink.size or cv2.countNonZero(solid) > 0.35 * total:
+        return False
+    count, _, stats, _ = cv2.connectedComponentsWithStats(ink - solid, connectivity=8)
+    strokes = stats[1:, cv2.CC_STAT_HEIGHT] < 12 * mm
+    return bool(strokes.sum() >= 25 and large < 0.25 * ink.size or strokes.sum() > 150)
+
+
 def _piece(label: int, cut: Mask, x: int, y: int, shape: tuple[int, ...]) -> Piece | None:
     """Closed, filled, and freed of the hairs and scratches that hang on it."""
     solid = cv2.copyMakeBorder(cut.astype(np.uint8), 4, 4, 4, 4, cv2.BORDER_CONSTANT)

@@ -1,0 +1,140 @@
+"""From a rough rectangle to the print's own: every side found, and the four brought to agree."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.scans import edges
+from bridge.scans.bars import Bars
+from bridge.scans.edges import Scene, Side
+from bridge.scans.geometry import Points, Quad, meet
+from bridge.scans.seams import Leaf
+
+AGREE = math.radians(0.3)
+
+
+@dataclass
+class Found:
+    """A print: `bounded` when at least one side was seen to end against the lid."""
+
+    quad: Quad
+    confidence: float
+    bounded: bool
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Line:
+    """One side: a point, a direction, how well it is known (0: a guess), and whether a bar hides it."""
+
+    point: Points
+    along: Points
+    weight: float
+    bar: bool = False
+    side: Side | None = None
+    off: bool = False
+
+
+def settle(scene: Scene, blocked: NDArray[np.uint8], leaf: Leaf, bars: Bars) -> Found:
+    lines = [_line(scene, blocked, leaf, bars, n) for n in range(4)]
+    quad = _agree(lines, leaf.quad)
+    facing = [line.side for line, seam in zip(lines, leaf.seam, strict=True) if line.side is not None and not seam]
+    bounded = any(side.support > 0.5 or side.straight > 0.6 for side in facing)
+    return Found(quad, _confidence(lines, leaf), bounded)
+
+
+def _line(scene: Scene, blocked: NDArray[np.uint8], leaf: Leaf, bars: Bars, n: int) -> Line:
+    a, b = leaf.quad[n], leaf.quad[(n + 1) % 4]
+    along = (b - a) / np.hypot(*(b - a))
+    hidden = _bar_line(scene, bars, a, b)
+    if hidden is not None:
+        return hidden
+    reach = (1.0, 1.0) if leaf.seam[n] else (8.0, 6.0)
+    side = edges.find_side(scene, blocked, a, b, reach, strongest=leaf.seam[n])
+    if side is None:
+        return Line((a + b) / 2, along, 0.0, off=not _on_scan(scene, (a + b) / 2))
+    weight = side.support * side.length**2 / (side.scatter**2 + 0.1) if side.support > 0.2 else 0.0
+    return Line(side.point, side.along, weight, side=side)
+
+
+def _on_scan(scene: Scene, point: Points) -> bool:
+    h, w = scene.pixels.shape[:2]
+    rim = 0.5 * scene.mm
+    return bool(rim < point[0] < w - rim and rim < point[1] < h - rim)
+
+
+def _bar_line(scene: Scene, bars: Bars, a: Points, b: Points) -> Line | None:
+    """The inner edge of a bar that this side runs along, if it does."""
+    h, w = scene.pixels.shape[:2]
+    mid, along = (a + b) / 2, (b - a) / np.hypot(*(b - a))
+    near = 2.0 * scene.mm
+    upright = abs(along[1]) > abs(along[0])
+    if abs(along[0] if upright else along[1]) > 0.05:
+        return None
+    borders = ((bars.left, 0.0, 1.0), (bars.right, float(w), -1.0)) if upright else (
+        (bars.top, 0.0, 1.0),
+        (bars.bottom, float(h), -1.0),
+    )
+    axis = 1 if upright else 0
+    for depth, border, inward in borders:
+        lo, hi = sorted((int(a[axis]), int(b[axis])))
+        here = depth[max(0, lo) : max(1, hi)]
+        if not here.size or (here > 0).mean() < 0.3:
+            continue
+        deepest = float(np.percentile(here, 99)) + 1.0
+        place = border + inward * deepest
+        if abs(mid[1 - axis] - place) < near:
+            point = mid.copy()
+            point[1 - axis] = place
+            straight = np.array([0.0, math.copysign(1, along[1])]) if upright else np.array([math.copysign(1, along[0]), 0.0])
+            return Line(point, straight, 0.0, bar=True)
+    return None
+
+
+def _agree(lines: list[Line], rough: Quad) -> Quad:
+    """A rectangle where the sides that were seen are square to each other; else the quad that they make."""
+    turns = [math.atan2(line.along[1], line.along[0]) - n * math.pi / 2 for n, line in enumerate(lines)]
+    turns = [(turn + math.pi) % (2 * math.pi) - math.pi for turn in turns]
+    known = [(turn, line.weight) for turn, line in zip(turns, lines, strict=True) if line.weight > 0]
+    if known:
+        best = max(known, key=lambda k: sum(w for t, w in known if abs(t - k[0]) < AGREE))[0]
+        close = [(t, w) for t, w in known if abs(t - best) < AGREE]
+        turn = sum(t * w for t, w in close) / sum(w for _, w in close)
+    else:
+        edge = rough[1] - rough[0]
+        turn = math.atan2(edge[1], edge[0])
+    skew = [abs(t - turn) > AGREE and line.weight > 0 and (line.side is not None and line.side.support > 0.6)
+            for t, line in zip(turns, lines, strict=True)]
+    directions = []
+    for n, line in enumerate(lines):
+        ahead = turn + n * math.pi / 2
+        directions.append(line.along if skew[n] else np.array([math.cos(ahead), math.sin(ahead)]))
+    points = [_clear_of_bar(line, direction, rough, n) for n, (line, direction) in enumerate(zip(lines, directions, strict=True))]
+    return np.array([meet(points[n - 1], directions[n - 1], points[n], directions[n]) for n in range(4)])
+
+
+def _clear_of_bar(line: Line, direction: Points, rough: Quad, n: int) -> Points:
+    """A point to run through: where a bar hides the side, the one that leaves all of the bar outside."""
+    if not line.bar:
+        return line.point
+    half = np.hypot(*(rough[(n + 1) % 4] - rough[n])) / 2
+    inward = np.array([-direction[1], direction[0]])
+    ends = [line.point + line.along * s for s in (-half, half)]
+    return max(ends, key=lambda p: float(p @ inward))
+
+
+def _confidence(lines: list[Line], leaf: Leaf) -> float:
+    """How sure each side is, the least sure counting most."""
+    scores = []
+    for line, seam in zip(lines, leaf.seam, strict=True):
+        if line.bar or line.off:
+            scores.append(0.9)
+        elif line.side is None:
+            scores.append(0.5)
+        else:
+            scores.append(0.6 + 0.4 * min(1.0, line.side.support / 0.7))
+    return round(float(min(scores) * 0.7 + np.mean(scores) * 0.3) * (0.95 if any(leaf.seam) else 1.0), 3)
