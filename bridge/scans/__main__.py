@@ -1,0 +1,5 @@
+import sys
+
+from bridge.scans.cli import main
+
+sys.exit(main())
