@@ -210,7 +210,8 @@ def _search(
     t = band.positions / band.length - 0.5
     lines, drift, score, best = _lines(band, live, t)
     if strongest or lidward is None:
-        at = int(best.argmax())
+        near = 1 - 0.3 * np.abs(np.arange(len(best)) - band.outer) / max(1.0, band.outer)
+        at = int((best * near).argmax())
         slant = float(drift[int(score[:, at].argmax())])
         return ((at - slant / 2, at + slant / 2), True, 0.0) if best[at] >= 0.15 else None
     onset = _onset(lidward, band, t, mm)

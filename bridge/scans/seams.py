@@ -6,7 +6,6 @@ a notch in the outline a seam must be seen along nearly all its length, and exac
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import cv2
@@ -14,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.scans import edges
-from bridge.scans.edges import Float, Scene
+from bridge.scans.edges import Scene
 from bridge.scans.geometry import Points, Quad
 
-LEAST_MM = 22.0
-STRIP_MM = 5.0
+LEAST_MM = 24.0
+STRIP_MM = 4.0
 BLOCKS = 40
+NOTCH = 0.06
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Cut:
     stop: float
     start: float
     support: float
+    notched: bool
 
 
 def part(scene: Scene, silhouette: NDArray[np.uint8], quad: Quad) -> list[Leaf]:
@@ -94,25 +95,14 @@ class _Patch:
 
     def split(self, box: Box, depth: int) -> list[Box]:
         box = self.tighten(box)
-        least = LEAST_MM * self.mm
-        if depth > 5 or max(box.size) < 2 * least:
+        if depth > 5 or max(box.size) < 2 * LEAST_MM * self.mm:
             return [box]
         cuts = [cut for upright in (True, False) if (cut := self.best_cut(box, upright)) is not None]
-        if not cuts:
-            return [box]
-        cut = max(cuts, key=lambda c: c.support)
-        t, r, b, left = box.seam
-        if cut.upright:
-            halves = (
-                Box(box.x0, box.y0, round(cut.stop), box.y1, (t, True, b, left)),
-                Box(round(cut.start), box.y0, box.x1, box.y1, (t, r, b, True)),
-            )
-        else:
-            halves = (
-                Box(box.x0, box.y0, box.x1, round(cut.stop), (t, r, True, left)),
-                Box(box.x0, round(cut.start), box.x1, box.y1, (True, r, b, left)),
-            )
-        return [leaf for half in halves for leaf in self.split(half, depth + 1)]
+        for cut in sorted(cuts, key=lambda c: -c.support):
+            parts = [self.split(half, depth + 1) for half in _halves(box, cut)]
+            if cut.notched or not any(len(part) == 1 and _slender(part[0]) for part in parts):
+                return [leaf for part in parts for leaf in part]
+        return [box]
 
     def tighten(self, box: Box) -> Box:
         """Shrink to where the piece is; a side that moves is no seam any more."""
@@ -142,23 +132,21 @@ class _Patch:
         if wide < 2 * least or high < 12 * self.mm:
             return None
         support, shared, notch = self._support(pixels, inside)
-        clear = int(least)
-        inner = support.copy()
-        inner[:clear] = 0
-        inner[-clear:] = 0
-        enough = np.where(notch > 0.06, 0.5, 0.72)
-        inner[(inner < enough) | (shared < 0.1)] = 0
-        if not inner.any():
-            return None
-        at = int((inner + 0.3 * np.minimum(notch, 1)).argmax() if inner.max() > 0 else 0)
-        if inner[at] == 0:
-            at = int(inner.argmax())
-        lo, hi = self._strip(support, pixels, at)
-        found = float(inner[at])
-        if notch[at] <= 0.06 and hi - lo < 2 and not self._straight(box, upright, at):
-            return None
+        enough = np.where(notch > NOTCH, 0.6, 0.88)
+        support[(support < enough) | (shared < 0.1)] = 0
+        support[: int(least)] = 0
+        support[-int(least) :] = 0
         base = box.x0 if upright else box.y0
-        return Cut(upright, base + lo, base + hi, found)
+        for _ in range(3):
+            at = int((support + 0.3 * np.minimum(notch, 1) * (support > 0)).argmax())
+            if support[at] == 0:
+                return None
+            notched = bool(notch[at] > NOTCH)
+            strip = self._strip(box, upright, at, notched)
+            if strip is not None:
+                return Cut(upright, base + strip[0], base + strip[1], float(support[at]), notched)
+            support[max(0, at - int(self.mm)) : at + int(self.mm) + 1] = 0
+        return None
 
     def _support(
         self, pixels: NDArray[np.generic], inside: NDArray[np.uint8]
@@ -193,44 +181,67 @@ class _Patch:
             best = np.maximum(best, share)
         return best, both.mean(axis=0), one.mean(axis=0)
 
-    def _strip(self, support: NDArray[np.float64], pixels: NDArray[np.generic], at: int) -> tuple[float, float]:
-        """Where a gap or bar begins and ends about a seam; the same place twice where there is none."""
-        reach = int(STRIP_MM * self.mm)
-        best = (at + 0.5, at + 0.5)
-        grey = pixels.mean(axis=2)
-        for other in range(max(0, at - reach), min(len(support), at + reach + 1)):
-            lo, hi = sorted((at, other))
-            if hi - lo < 2 or support[other] < 0.5:
-                continue
-            if support[other] < support[max(0, other - 1) : other + 2].max():
-                continue
-            strip = grey[:, lo + 1 : hi]
-            roughness = float(np.median(np.abs(np.diff(strip, axis=0)))) / (257 if self.deep else 1)
-            tone = strip.mean(axis=1)
-            even = float(np.percentile(tone, 85) - np.percentile(tone, 15)) / (257 if self.deep else 1)
-            if even < 25 and roughness < 8 and hi - lo > best[1] - best[0]:
-                best = (lo + 0.5, hi + 0.5)
-        return best
-
-    def _straight(self, box: Box, upright: bool, at: int) -> bool:
-        """Whether the seam is straight and sharp at full size."""
+    def _strip(self, box: Box, upright: bool, at: int, notched: bool) -> tuple[float, float] | None:
+        """Where a gap or a bar begins and ends about a seam, the same place twice where there is none; in patch
+        pixels from the box's corner. None where the line is not straight and sharp at full size."""
         if upright:
             ends = np.array([[box.x0 + at + 0.5, box.y1], [box.x0 + at + 0.5, box.y0]], float)
         else:
             ends = np.array([[box.x0, box.y0 + at + 0.5], [box.x1, box.y0 + at + 0.5]], float)
         a, b = self.origin + (ends @ np.stack([self.along, self.down])) * self.scale
         side = edges.find_side(self.scene, None, a, b, (1.2, 1.2), strongest=True)
-        return side is not None and side.support > 0.6 and side.scatter < 0.05 * self.scene.mm
+        if side is None or not notched and (side.support < 0.55 or side.scatter > 0.03 * self.scene.mm):
+            return (at + 0.5, at + 0.5) if notched else None
+        inward = np.array([-side.along[1], side.along[0]])
+        moved = float((side.point - (a + b) / 2) @ inward) / self.scale
+        half = side.along * side.length / 2
+        lo, hi = _even_run(self.scene, side.point - half, side.point + half)
+        return at + 0.5 + moved + lo / self.scale, at + 0.5 + moved + hi / self.scale
+
+
+def _halves(box: Box, cut: Cut) -> tuple[Box, Box]:
+    top, right, bottom, left = box.seam
+    if cut.upright:
+        return (
+            Box(box.x0, box.y0, round(cut.stop), box.y1, (top, True, bottom, left)),
+            Box(round(cut.start), box.y0, box.x1, box.y1, (top, right, bottom, True)),
+        )
+    return (
+        Box(box.x0, box.y0, box.x1, round(cut.stop), (top, right, True, left)),
+        Box(box.x0, round(cut.start), box.x1, box.y1, (True, right, bottom, left)),
+    )
+
+
+def _slender(box: Box) -> bool:
+    """Longer than prints are: a slice of a picture rather than a neighbour."""
+    return max(box.size) > 2.4 * min(box.size)
+
+
+def _even_run(scene: Scene, a: Points, b: Points) -> tuple[float, float]:
+    """The strip about a line that is the same all along, unlike pictures: a gap or a bar. Offsets in scan pixels."""
+    reach = STRIP_MM * scene.mm
+    band = edges.take_band(scene.pixels, None, a, b, reach, reach, 1.0)
+    if band is None:
+        return 0.0, 0.0
+    grey = band.profile.mean(axis=2)
+    spread = np.percentile(grey, 80, axis=0) - np.percentile(grey, 20, axis=0)
+    usual = float(np.median(spread))
+    even = spread < min(12.0, 0.35 * usual)
+    middle = int(band.outer)
+    near = max(2, round(0.3 * scene.mm))
+    starts = [n for n in range(max(0, middle - near), middle + near + 1) if n < len(even) and even[n]]
+    if not starts:
+        return 0.0, 0.0
+    lo = hi = min(starts, key=lambda n: abs(n - middle))
+    while lo > 0 and even[lo - 1]:
+        lo -= 1
+    while hi < len(even) - 1 and even[hi + 1]:
+        hi += 1
+    if lo == 0 or hi == len(even) - 1:
+        return 0.0, 0.0
+    return lo - 1.0 - band.outer, hi + 1.0 - band.outer
 
 
 def _axes(quad: Quad) -> tuple[Points, Points, Points]:
     along = (quad[1] - quad[0]) / np.hypot(*(quad[1] - quad[0]))
     return quad[0], along, np.array([-along[1], along[0]])
-
-
-def lean(quad: Quad) -> float:
-    edge = quad[1] - quad[0]
-    return math.degrees(math.atan2(edge[1], edge[0]))
-
-
-__all__ = ["Float", "Leaf", "part"]

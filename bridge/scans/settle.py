@@ -53,7 +53,7 @@ def _line(scene: Scene, blocked: NDArray[np.uint8], leaf: Leaf, bars: Bars, n: i
     hidden = _bar_line(scene, bars, a, b)
     if hidden is not None:
         return hidden
-    reach = (1.0, 1.0) if leaf.seam[n] else (8.0, 6.0)
+    reach = (0.6, 0.6) if leaf.seam[n] else (8.0, 6.0)
     side = edges.find_side(scene, blocked, a, b, reach, strongest=leaf.seam[n])
     if side is None:
         return Line((a + b) / 2, along, 0.0, off=not _on_scan(scene, (a + b) / 2))
