@@ -110,7 +110,7 @@ class _Glass:
             quads = [quad]
         self.soil(canvas)
         if self.category in ("joined_by_bar", "edge_bar") or (
-            self.category in ("dark_lid", "empty_scan", "overedge") and self.rng.random() < 0.3
+            self.category in ("dark_lid", "empty_scan") and self.rng.random() < 0.3
         ):
             self.draw_bars(canvas, prints)
         pixels = self.digitise(canvas)

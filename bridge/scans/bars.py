@@ -40,6 +40,18 @@ class Bars:
             & (h - 1 - y >= depth(self.bottom, w)[None, :])
         )
 
+    def paint(self, cut: NDArray[Any], x0: int, y0: int, size: tuple[int, int], white: int) -> NDArray[Any]:
+        """A piece of the scan of `size` whose corner is (x0, y0), white under the bars; itself where there are none."""
+        h, w = cut.shape[:2]
+        x, y = np.arange(x0, x0 + w)[None, :], np.arange(y0, y0 + h)[:, None]
+        under = (x < self.left[y0 : y0 + h, None]) | (size[0] - 1 - x < self.right[y0 : y0 + h, None])
+        under |= (y < self.top[None, x0 : x0 + w]) | (size[1] - 1 - y < self.bottom[None, x0 : x0 + w])
+        if not under.any():
+            return cut
+        cut = cut.copy()
+        cut[under] = white
+        return cut
+
     def any(self) -> bool:
         return any(bool(side.any()) for side in (self.left, self.right, self.top, self.bottom))
 
@@ -121,10 +133,8 @@ def _fill(
     guess = np.interp(np.arange(len(depth)), known, depth[known]).astype(np.float32)
     tone = np.interp(np.arange(len(depth)), known, level[known])
     dark = np.abs(grey[:, 0] - tone) < 25
-    near = np.interp(np.arange(len(depth)), known, known)
     left = np.maximum.accumulate(np.where(run, np.arange(len(depth)), -10_000))
     right = np.minimum.accumulate(np.where(run, np.arange(len(depth)), 10_000)[::-1])[::-1]
-    del near
     between = (left >= 0) & (right < 10_000)
     close = (np.arange(len(depth)) - left <= 3) | (right - np.arange(len(depth)) <= 3)
     return np.where(run | (dark & (between | close)), guess, 0).astype(np.float32)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.scans.bars import Bars
 from bridge.scans.geometry import Quad, clip, frame, rectangle, sides, tilt
 
 STRAIGHT_PX = 1.0
@@ -24,8 +25,9 @@ class Crop:
     partial: bool
 
 
-def cut(pixels: NDArray[Any], quad: Quad, white: int) -> Crop:
-    """Cut out a quad in scan pixels; what of it lies outside the scan is left out, corners filled `white`."""
+def cut(pixels: NDArray[Any], quad: Quad, white: int, bars: Bars | None = None) -> Crop:
+    """Cut out a quad in scan pixels; what of it lies outside the scan is left out, corners and what a bar hides
+    are filled `white`."""
     h, w = pixels.shape[:2]
     visible = clip(quad, frame(w, h))
     if len(visible) < 3:
@@ -34,7 +36,7 @@ def cut(pixels: NDArray[Any], quad: Quad, white: int) -> Crop:
     partial = bool((quad < -1).any() or (quad > np.array([w, h]) + 1).any())
     if max(sides(quad)) * abs(math.sin(math.radians(angle))) <= STRAIGHT_PX:
         return Crop(_whole_pixels(pixels, quad), False, partial)
-    return Crop(_turned(pixels, quad, visible, angle, white), True, partial)
+    return Crop(_turned(pixels, quad, visible, angle, white, bars), True, partial)
 
 
 def _whole_pixels(pixels: NDArray[Any], quad: Quad) -> NDArray[Any]:
@@ -46,7 +48,9 @@ def _whole_pixels(pixels: NDArray[Any], quad: Quad) -> NDArray[Any]:
     return pixels[y0:y1, x0:x1]
 
 
-def _turned(pixels: NDArray[Any], quad: Quad, visible: Quad, angle: float, white: int) -> NDArray[Any]:
+def _turned(
+    pixels: NDArray[Any], quad: Quad, visible: Quad, angle: float, white: int, bars: Bars | None
+) -> NDArray[Any]:
     turn = math.radians(angle)
     axes = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
     upright, seen = quad @ axes.T, visible @ axes.T
@@ -59,12 +63,15 @@ def _turned(pixels: NDArray[Any], quad: Quad, visible: Quad, angle: float, white
     # Only the part around the photo: the warp then touches less memory, and no side exceeds its limits.
     x0, y0 = np.maximum(np.floor(box.min(axis=0)).astype(int) - 3, 0)
     x1, y1 = np.minimum(np.ceil(box.max(axis=0)).astype(int) + 3, [w, h])
+    around = pixels[y0:y1, x0:x1]
+    if bars is not None and bars.any():
+        around = bars.paint(around, int(x0), int(y0), (w, h), white)
     origin = box[0] - [x0, y0] + np.array([0.5, 0.5]) @ axes - 0.5
     warp = np.hstack([axes.T, origin[:, None]])
     bands = 1 if pixels.ndim == 2 else pixels.shape[2]
     return np.asarray(
         cv2.warpAffine(
-            pixels[y0:y1, x0:x1],
+            around,
             warp,
             size,
             flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,

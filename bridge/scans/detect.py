@@ -16,6 +16,15 @@ from bridge.scans.lid import Lid, find_lid
 
 SMALL_DPI = 75.0
 LEAST_MM = 12.0
+MOST_NOISE = 3.5
+
+
+@dataclass(frozen=True)
+class Detection:
+    """The photos, in no order, and the bars: what lies under them is no picture."""
+
+    photos: list[Photo]
+    bars: bars_.Bars
 
 
 @dataclass
@@ -25,37 +34,47 @@ class Photo:
     notes: list[str] = field(default_factory=list)
 
 
-def detect(pixels: NDArray[Any], dpi: float) -> list[Photo]:
-    """The photos on a scan (grey or RGB, 8 or 16 bit), in no order. An empty glass gives none."""
+def detect(pixels: NDArray[Any], dpi: float) -> Detection:
+    """The photos on a scan (grey or RGB, 8 or 16 bit). An empty glass gives none."""
+    bars = bars_.find_bars(pixels, dpi / 25.4)
+    return Detection(_photos(pixels, dpi, bars), bars)
+
+
+def _photos(pixels: NDArray[Any], dpi: float, bars: bars_.Bars) -> list[Photo]:
     h, w = pixels.shape[:2]
     mm = dpi / 25.4
     half, half_scale = shrink(pixels, dpi / (2 * SMALL_DPI))
     picture, _ = shrink(half, dpi / half_scale / SMALL_DPI)
     scale = w / picture.shape[1]
     small = _levels(picture)
-    bars = bars_.find_bars(pixels, mm)
     usable = bars.usable((small.shape[1], small.shape[0]), scale)
     lid = find_lid(small, usable)
-    if lid is None or lid.coloured():
+    if lid is None or not lid.believable():
         return [_whole(w, h, 0.7, "no lid in sight")]
     away, noise = outline.difference(small, lid)
+    if noise > MOST_NOISE:
+        return [_whole(w, h, 0.6, "no lid in sight")]
     labels, found = outline.pieces(away, noise, usable, LEAST_MM * mm / scale)
     if outline.is_text(away, noise, usable, mm / scale, sum(piece.area for piece in found)):
         return [_page(found, labels, (w, h), scale)]
     scene = edges.Scene(pixels, half, half_scale, mm, lid.colour)
     photos = []
     for piece in found:
-        photos += _photos(scene, labels, piece, bars, scale)
+        photos += _prints(scene, found, piece, bars, scale)
     return _judge(photos, found, lid, (w, h), scale)
 
 
-def _photos(
-    scene: edges.Scene, labels: outline.Labels, piece: outline.Piece, bars: bars_.Bars, scale: float
+def _prints(
+    scene: edges.Scene, pieces: list[outline.Piece], piece: outline.Piece, bars: bars_.Bars, scale: float
 ) -> list[settle.Found]:
-    angle = outline.leaning(piece.contour, labels.shape)
+    angle = outline.leaning(piece.contour, piece.silhouette.shape)
     rough = outline.bounding(piece.contour, angle) * scale
     leaves = seams.part(scene, piece.silhouette, rough)
-    others = ((labels != piece.label) & (labels > 0)).astype(np.uint8)
+    others = np.zeros_like(piece.silhouette)
+    for other in pieces:
+        if other is not piece:
+            others |= other.silhouette
+    others = cv2.dilate(others, np.ones((3, 3), np.uint8))
     found = []
     for n, leaf in enumerate(leaves):
         blocked = others

@@ -70,19 +70,20 @@ def find_side(
     b: Points,
     reach: tuple[float, float],
     strongest: bool = False,
+    least: float = 0.3,
 ) -> Side | None:
     """The side from `a` to `b` of a print that lies to the right of it, searched from reach[0] mm outside to
     reach[1] mm inside. `blocked` is nonzero (on a grid of its own scale) where something else lies.
     None where the side is off the scan.
 
-    `strongest` takes the clearest line instead of the outermost: between two prints nothing is outermost.
+    `least` is the share of blocks that must show a line. `strongest` takes the clearest line instead of the outermost: between two prints nothing is outermost.
     """
     mm, k = scene.mm, scene.half_scale
     rough = take_band(scene.half, blocked, a / k, b / k, reach[0] * mm / k, reach[1] * mm / k, 1.0)
     if rough is None:
         return None
     lidward = None if scene.lid is None else _lidward(rough, scene)
-    found = _search(rough, lidward, mm / k, strongest)
+    found = _search(rough, lidward, mm / k, strongest, least)
     if found is None:
         return None
     line, sharp, straight = found
@@ -197,7 +198,7 @@ def _apply(profile: Float, matrix: Float) -> Float:
 
 
 def _search(
-    band: Band, lidward: Float | None, mm: float, strongest: bool
+    band: Band, lidward: Float | None, mm: float, strongest: bool, least: float
 ) -> tuple[tuple[float, float], bool, float] | None:
     """Offsets (pixels from the band's outer edge) at the side's two ends, and whether a sharp line is there.
 
@@ -208,7 +209,7 @@ def _search(
     if live.sum() < 6:
         return None
     t = band.positions / band.length - 0.5
-    lines, drift, score, best = _lines(band, live, t)
+    lines, drift, score, best = _lines(band, live, t, least)
     if strongest or lidward is None:
         near = 1 - 0.3 * np.abs(np.arange(len(best)) - band.outer) / max(1.0, band.outer)
         at = int((best * near).argmax())
@@ -237,7 +238,7 @@ def _search(
 
 
 def _lines(
-    band: Band, live: NDArray[np.bool_], t: NDArray[np.float64]
+    band: Band, live: NDArray[np.bool_], t: NDArray[np.float64], least: float
 ) -> tuple[list[int], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Well supported straight lines from outside to inside; the slants tried, all scores, the best by offset."""
     sharp = sharpness(band.profile, 1.0) * band.clear
@@ -256,7 +257,7 @@ def _lines(
     picked = value[np.arange(BLOCKS)[None, None, :], np.clip(index, 0, count - 1)]
     score = (picked * valid * live).sum(axis=2) / live.sum()
     best = score.max(axis=0)
-    enough = max(0.3, 0.4 * float(best.max()))
+    enough = max(least, 0.4 / 0.3 * least * float(best.max()))
     return _peaks(best, enough, 3), drift, score, best
 
 
@@ -310,6 +311,8 @@ class _Ground:
         """
         inside = self._level(where, 0.35, 1.0)
         outside = self._level(where, -1.0, -0.35)
+        if np.isnan(outside):
+            return far
         beyond = self._level(where, -2.5, -1.5)
         if far and support > 0.6 and beyond < 0.75 * outside:
             return False
@@ -318,9 +321,12 @@ class _Ground:
         return bool(outside > 2.5 and inside < 0.4 * outside and not beyond < 0.7 * outside)
 
     def fades(self, onset: NDArray[np.float64], where: NDArray[np.float64]) -> bool:
-        """Whether the strip between two lines is shadow or glare: even along the side, and fading outwards."""
+        """Whether the strip between two lines is shadow or glare: even along the side, and fading outwards.
+
+        Paper behind a shadow is even across, too.
+        """
         deep = float(np.median(where - onset)) / self.mm
-        if deep < 0.3:
+        if deep < 0.3 or deep > 2.0 and self._even(where, deep):
             return False
         near = self._rows(where, -0.45 * deep, -0.15)
         far = self._level(onset, 0.1, 0.1 + 0.4 * deep)
@@ -379,8 +385,7 @@ def _fit(band: Band, mm: float) -> Side | None:
     left, top, right = slope[rows, peak - 1], slope[rows, peak], slope[rows, peak + 1]
     bend = left - 2 * top + right
     at = peak + np.where(bend < 0, 0.5 * (left - right) / np.where(bend == 0, 1, bend), 0)
-    noise = float(np.median(slope[slope > 0])) if (slope > 0).any() else 1.0
-    strong = (top > max(1.0, 1.5 * noise)) & (peak > 1) & (peak < size - 2)
+    strong = (top > np.maximum(1.0, 1.2 * slope.mean(axis=1))) & (peak > 1) & (peak < size - 2)
     if strong.sum() < 5:
         return None
     t = band.positions

@@ -24,10 +24,10 @@ class Lid:
     border: float
     share: float
 
-    def coloured(self) -> bool:
-        """Whether this is no lid but a sky or a wall: lids are white, grey or black."""
+    def believable(self) -> bool:
+        """Whether this may be a lid: white, grey or black, and seen along the border. A sky or a wall is not."""
         mean = self.colour[::16, ::16].reshape(-1, 3).mean(axis=0)
-        return bool(mean.max() - mean.min() > 30)
+        return bool(mean.max() - mean.min() < 30) and (self.border > 0.12 or self.share > 0.25)
 
 
 def find_lid(small: Image, usable: Mask) -> Lid | None:

@@ -82,7 +82,10 @@ def _piece(label: int, cut: Mask, x: int, y: int, shape: tuple[int, ...]) -> Pie
 
 def leaning(contour: NDArray[np.int32], shape: tuple[int, ...]) -> float:
     """The angle (degrees, -45 to 45) that most of an outline follows, the scan's own border left out."""
+    hull = cv2.convexHull(contour.reshape(-1, 1, 2).astype(np.int32)).reshape(-1, 2)
     angles, weights = _straights(contour, shape)
+    around = _chords(hull, shape)
+    angles, weights = np.concatenate([angles, around[0]]), np.concatenate([weights, around[1]])
     if not len(angles):
         return 0.0
     off = (angles[None, :] - angles[:, None] + 45) % 90 - 45
@@ -105,12 +108,25 @@ def _straights(contour: NDArray[np.int32], shape: tuple[int, ...]) -> tuple[NDAr
         trim = max(2, len(stretch) // 12)
         stretch = stretch[trim:-trim]
         x, y = stretch.T if len(stretch) else (np.zeros(0), np.zeros(0))
-        if len(stretch) < 8 or x.max() <= 1 or y.max() <= 1 or x.min() >= w - 2 or y.min() >= h - 2:
+        if not 8 <= len(stretch) <= 1.5 * np.abs(b - a).max() or x.max() <= 1 or y.max() <= 1 or x.min() >= w - 2 or y.min() >= h - 2:
             continue
         vx, vy = cv2.fitLine(stretch.astype(np.float32), cv2.DIST_HUBER, 0, 0.01, 0.01).ravel()[:2]
         angles.append((math.degrees(math.atan2(vy, vx)) + 45) % 90 - 45)
         weights.append(float(len(stretch)) ** 2)
     return np.array(angles), np.array(weights)
+
+
+def _chords(hull: NDArray[np.int32], shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The same for the sides of a hull: all there is to see of a print whose outline is ragged."""
+    h, w = shape[:2]
+    ahead = np.roll(hull, -1, axis=0)
+    chord = (ahead - hull).astype(float)
+    length = np.hypot(*chord.T)
+    low, high = np.minimum(hull, ahead), np.maximum(hull, ahead)
+    rim = (high[:, 0] <= 1) | (high[:, 1] <= 1) | (low[:, 0] >= w - 2) | (low[:, 1] >= h - 2)
+    good = (length > 10) & ~rim
+    angles = (np.degrees(np.arctan2(chord[good, 1], chord[good, 0])) + 45) % 90 - 45
+    return angles, 0.5 * length[good] ** 2
 
 
 def bounding(contour: NDArray[np.int32], angle: float) -> Quad:

@@ -15,6 +15,9 @@ from bridge.scans.geometry import Points, Quad, meet
 from bridge.scans.seams import Leaf
 
 AGREE = math.radians(0.3)
+BAR_WEDGE_MM = 0.8
+BORDER_MM = 1.5
+FOOT_MM = 26.0
 
 
 @dataclass
@@ -41,9 +44,11 @@ class Line:
 
 def settle(scene: Scene, blocked: NDArray[np.uint8], leaf: Leaf, bars: Bars) -> Found:
     lines = [_line(scene, blocked, leaf, bars, n) for n in range(4)]
-    quad = _agree(lines, leaf.quad)
+    _look_for_borders(scene, blocked, leaf, lines)
+    quad = _agree(lines, leaf.quad, BAR_WEDGE_MM * scene.mm)
     facing = [line.side for line, seam in zip(lines, leaf.seam, strict=True) if line.side is not None and not seam]
-    bounded = any(side.support > 0.5 or side.straight > 0.6 for side in facing)
+    seen = sum(side.support > 0.5 or side.straight > 0.6 for side in facing)
+    bounded = seen >= min(2, max(1, len(facing)))
     return Found(quad, _confidence(lines, leaf), bounded)
 
 
@@ -59,6 +64,29 @@ def _line(scene: Scene, blocked: NDArray[np.uint8], leaf: Leaf, bars: Bars, n: i
         return Line((a + b) / 2, along, 0.0, off=not _on_scan(scene, (a + b) / 2))
     weight = side.support * side.length**2 / (side.scatter**2 + 0.1) if side.support > 0.2 else 0.0
     return Line(side.point, side.along, weight, side=side)
+
+
+def _look_for_borders(scene: Scene, blocked: NDArray[np.uint8], leaf: Leaf, lines: list[Line]) -> None:
+    """Where two sides turned out to have a border hardly told from the lid, look harder for the others."""
+    out = [_outward(line, leaf.quad, n) / scene.mm for n, line in enumerate(lines)]
+    if sum(o > BORDER_MM for o in out) < 2:
+        return
+    for n, line in enumerate(lines):
+        if out[n] > BORDER_MM or leaf.seam[n] or line.bar or line.off:
+            continue
+        a, b = leaf.quad[n], leaf.quad[(n + 1) % 4]
+        side = edges.find_side(scene, blocked, a, b, (FOOT_MM, 0.5), least=0.2)
+        if side is not None and side.support > 0.2:
+            found = Line(side.point, side.along, side.support * side.length**2 / (side.scatter**2 + 0.1), side=side)
+            if _outward(found, leaf.quad, n) > BORDER_MM * scene.mm:
+                lines[n] = found
+
+
+def _outward(line: Line, rough: Quad, n: int) -> float:
+    """Pixels by which a side lies outside its rough place."""
+    a, b = rough[n], rough[(n + 1) % 4]
+    along = (b - a) / np.hypot(*(b - a))
+    return float((line.point - (a + b) / 2) @ np.array([along[1], -along[0]]))
 
 
 def _on_scan(scene: Scene, point: Points) -> bool:
@@ -95,7 +123,7 @@ def _bar_line(scene: Scene, bars: Bars, a: Points, b: Points) -> Line | None:
     return None
 
 
-def _agree(lines: list[Line], rough: Quad) -> Quad:
+def _agree(lines: list[Line], rough: Quad, most: float) -> Quad:
     """A rectangle where the sides that were seen are square to each other; else the quad that they make."""
     turns = [math.atan2(line.along[1], line.along[0]) - n * math.pi / 2 for n, line in enumerate(lines)]
     turns = [(turn + math.pi) % (2 * math.pi) - math.pi for turn in turns]
@@ -113,18 +141,20 @@ def _agree(lines: list[Line], rough: Quad) -> Quad:
     for n, line in enumerate(lines):
         ahead = turn + n * math.pi / 2
         directions.append(line.along if skew[n] else np.array([math.cos(ahead), math.sin(ahead)]))
-    points = [_clear_of_bar(line, direction, rough, n) for n, (line, direction) in enumerate(zip(lines, directions, strict=True))]
+    points = [_clear_of_bar(line, direction, rough, n, most) for n, (line, direction) in enumerate(zip(lines, directions, strict=True))]
     return np.array([meet(points[n - 1], directions[n - 1], points[n], directions[n]) for n in range(4)])
 
 
-def _clear_of_bar(line: Line, direction: Points, rough: Quad, n: int) -> Points:
-    """A point to run through: where a bar hides the side, the one that leaves all of the bar outside."""
+def _clear_of_bar(line: Line, direction: Points, rough: Quad, n: int, most: float) -> Points:
+    """A point to run through. Where a bar hides the side: the one that leaves all of the bar outside, unless the
+    print is so askew that it would lose more than `most` pixels; then all of the print is kept."""
     if not line.bar:
         return line.point
     half = np.hypot(*(rough[(n + 1) % 4] - rough[n])) / 2
     inward = np.array([-direction[1], direction[0]])
-    ends = [line.point + line.along * s for s in (-half, half)]
-    return max(ends, key=lambda p: float(p @ inward))
+    ends = sorted((line.point + line.along * s for s in (-half, half)), key=lambda p: float(p @ inward))
+    wedge = float((ends[1] - ends[0]) @ inward)
+    return ends[1] if wedge <= most else ends[0]
 
 
 def _confidence(lines: list[Line], leaf: Leaf) -> float:

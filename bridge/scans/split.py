@@ -63,7 +63,8 @@ def split(job: Job) -> Outcome:
 
 
 def _split_page(job: Job, stem: str, page: Page, shelf: Shelf, outcome: Outcome) -> None:
-    photos = detect(page.opaque(), page.dpi)
+    detection = detect(page.opaque(), page.dpi)
+    photos = detection.photos
     photos = [photos[n] for n in reading_order([photo.quad for photo in photos])]
     prefix = f"{stem}-p{page.number}" if page.count > 1 else stem
     for n, photo in enumerate(photos, 1):
@@ -72,7 +73,7 @@ def _split_page(job: Job, stem: str, page: Page, shelf: Shelf, outcome: Outcome)
             photo = photos[n - 1] = _trimmed(page, photo)
         if not job.dry_run:
             white = np.iinfo(page.pixels.dtype).max
-            crop = cut(page.pixels, photo.quad, int(white))
+            crop = cut(page.pixels, photo.quad, int(white), detection.bars)
             if crop.partial:
                 photo.notes.append("runs past the scan's edge")
             content, converted = encode(page, crop.pixels, crop.turned, job.format, job.quality)
