@@ -69,21 +69,22 @@ def find_side(
     a: Points,
     b: Points,
     reach: tuple[float, float],
-    strongest: bool = False,
+    between: str = "",
     least: float = 0.3,
 ) -> Side | None:
     """The side from `a` to `b` of a print that lies to the right of it, searched from reach[0] mm outside to
     reach[1] mm inside. `blocked` is nonzero (on a grid of its own scale) where something else lies.
     None where the side is off the scan.
 
-    `least` is the share of blocks that must show a line. `strongest` takes the clearest line instead of the outermost: between two prints nothing is outermost.
+    `least` is the share of blocks that must show a line. Between two prints nothing is outermost: `between`
+    takes the "clearest" line, or of the clear ones the "innermost", which leaves out a bar between them.
     """
     mm, k = scene.mm, scene.half_scale
     rough = take_band(scene.half, blocked, a / k, b / k, reach[0] * mm / k, reach[1] * mm / k, 1.0)
     if rough is None:
         return None
     lidward = None if scene.lid is None else _lidward(rough, scene)
-    found = _search(rough, lidward, mm / k, strongest, least)
+    found = _search(rough, lidward, mm / k, between, least)
     if found is None:
         return None
     line, sharp, straight = found
@@ -198,7 +199,7 @@ def _apply(profile: Float, matrix: Float) -> Float:
 
 
 def _search(
-    band: Band, lidward: Float | None, mm: float, strongest: bool, least: float
+    band: Band, lidward: Float | None, mm: float, between: str, least: float
 ) -> tuple[tuple[float, float], bool, float] | None:
     """Offsets (pixels from the band's outer edge) at the side's two ends, and whether a sharp line is there.
 
@@ -210,9 +211,11 @@ def _search(
         return None
     t = band.positions / band.length - 0.5
     lines, drift, score, best = _lines(band, live, t, least)
-    if strongest or lidward is None:
+    if between or lidward is None:
         near = 1 - 0.3 * np.abs(np.arange(len(best)) - band.outer) / max(1.0, band.outer)
         at = int((best * near).argmax())
+        if between == "innermost":
+            at = int(np.flatnonzero(best >= 0.85 * best[at])[-1])
         slant = float(drift[int(score[:, at].argmax())])
         return ((at - slant / 2, at + slant / 2), True, 0.0) if best[at] >= 0.15 else None
     onset = _onset(lidward, band, t, mm)

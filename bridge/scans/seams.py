@@ -6,6 +6,7 @@ a notch in the outline a seam must be seen along nearly all its length, and exac
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +21,9 @@ LEAST_MM = 24.0
 STRIP_MM = 4.0
 BLOCKS = 40
 NOTCH = 0.06
+MOST_LINES = 4
+BAR_MM = 1.1
+DARK = 150.0
 
 
 @dataclass(frozen=True)
@@ -131,9 +135,11 @@ class _Patch:
         least = LEAST_MM * self.mm
         if wide < 2 * least or high < 12 * self.mm:
             return None
-        support, shared, notch = self._support(pixels, inside)
-        enough = np.where(notch > NOTCH, 0.6, 0.88)
-        support[(support < enough) | (shared < 0.1)] = 0
+        support, shared, notch, through = self._support(pixels, inside)
+        notched = notch > NOTCH
+        ruled = _peaks(support, 0.85 * float(support.max()), round(3 * self.mm)) > MOST_LINES
+        whole = (support >= 0.88) & through & (not ruled)
+        support[~np.where(notched, support >= 0.6, whole) | (shared < 0.1)] = 0
         support[: int(least)] = 0
         support[-int(least) :] = 0
         base = box.x0 if upright else box.y0
@@ -141,18 +147,18 @@ class _Patch:
             at = int((support + 0.3 * np.minimum(notch, 1) * (support > 0)).argmax())
             if support[at] == 0:
                 return None
-            notched = bool(notch[at] > NOTCH)
-            strip = self._strip(box, upright, at, notched)
+            strip = self._strip(box, upright, at, bool(notched[at]))
             if strip is not None:
-                return Cut(upright, base + strip[0], base + strip[1], float(support[at]), notched)
+                return Cut(upright, base + strip[0], base + strip[1], float(support[at]), bool(notched[at]))
             support[max(0, at - int(self.mm)) : at + int(self.mm) + 1] = 0
         return None
 
     def _support(
         self, pixels: NDArray[np.generic], inside: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
         """At each column: the share of blocks with a step there, of those that have print on both sides;
-        the share of blocks that have; and the share that have print on one side only, ending here."""
+        the share of blocks that have; the share that have print on one side only, ending here; and whether the
+        step goes through to both ends."""
         high, wide = inside.shape
         profile = cv2.resize(np.ascontiguousarray(pixels), (wide, BLOCKS), interpolation=cv2.INTER_AREA)
         profile = profile.reshape(BLOCKS, wide, -1).astype(np.float32)
@@ -179,17 +185,22 @@ class _Patch:
             here = both[rows, index]
             share = (value[rows, index] * here).sum(axis=0) / np.maximum(here.sum(axis=0), 1)
             best = np.maximum(best, share)
-        return best, both.mean(axis=0), one.mean(axis=0)
+        near = cv2.dilate(value.astype(np.float32), np.ones((1, 2 * spread + 1), np.uint8)) > 0.3
+        count = np.cumsum(both, axis=0)
+        begins, ends = both & (count <= 2), both & (count > count[-1] - 2)
+        through = (near & begins).any(axis=0) & (near & ends).any(axis=0)
+        return best, both.mean(axis=0), one.mean(axis=0), through
 
     def _strip(self, box: Box, upright: bool, at: int, notched: bool) -> tuple[float, float] | None:
         """Where a gap or a bar begins and ends about a seam, the same place twice where there is none; in patch
         pixels from the box's corner. None where the line is not straight and sharp at full size."""
+        first, last = self._shared(box, upright, at)
         if upright:
-            ends = np.array([[box.x0 + at + 0.5, box.y1], [box.x0 + at + 0.5, box.y0]], float)
+            ends = np.array([[box.x0 + at + 0.5, last], [box.x0 + at + 0.5, first]], float)
         else:
-            ends = np.array([[box.x0, box.y0 + at + 0.5], [box.x1, box.y0 + at + 0.5]], float)
+            ends = np.array([[first, box.y0 + at + 0.5], [last, box.y0 + at + 0.5]], float)
         a, b = self.origin + (ends @ np.stack([self.along, self.down])) * self.scale
-        side = edges.find_side(self.scene, None, a, b, (1.2, 1.2), strongest=True)
+        side = edges.find_side(self.scene, None, a, b, (1.2, 1.2), between="clearest")
         if side is None or not notched and (side.support < 0.55 or side.scatter > 0.03 * self.scene.mm):
             return (at + 0.5, at + 0.5) if notched else None
         inward = np.array([-side.along[1], side.along[0]])
@@ -199,16 +210,35 @@ class _Patch:
         return at + 0.5 + moved + lo / self.scale, at + 0.5 + moved + hi / self.scale
 
 
+    def _shared(self, box: Box, upright: bool, at: int) -> tuple[float, float]:
+        """From where to where there is print on both sides of a seam, in patch pixels."""
+        inside = self.inside[box.y0 : box.y1, box.x0 : box.x1]
+        inside = inside if upright else inside.T
+        far, near = round(4 * self.mm), round(2 * self.mm)
+        left, right = inside[:, max(0, at - far) : max(1, at - near)], inside[:, at + near : at + far]
+        both = np.flatnonzero((left.mean(axis=1) > 0.5) & (right.mean(axis=1) > 0.5))
+        base, end = (box.y0, box.y1) if upright else (box.x0, box.x1)
+        if len(both) < 8 * self.mm:
+            return float(base), float(end)
+        return float(base + both[0]), float(base + both[-1] + 1)
+
+
+def _peaks(values: NDArray[np.float64], least: float, apart: int) -> int:
+    """How many separate places reach `least`."""
+    places = np.flatnonzero(values >= least)
+    return int((np.diff(places) > apart).sum()) + 1 if len(places) else 0
+
+
 def _halves(box: Box, cut: Cut) -> tuple[Box, Box]:
     top, right, bottom, left = box.seam
     if cut.upright:
         return (
-            Box(box.x0, box.y0, round(cut.stop), box.y1, (top, True, bottom, left)),
-            Box(round(cut.start), box.y0, box.x1, box.y1, (top, right, bottom, True)),
+            Box(box.x0, box.y0, int(cut.stop), box.y1, (top, True, bottom, left)),
+            Box(math.ceil(cut.start), box.y0, box.x1, box.y1, (top, right, bottom, True)),
         )
     return (
-        Box(box.x0, box.y0, box.x1, round(cut.stop), (top, right, True, left)),
-        Box(box.x0, round(cut.start), box.x1, box.y1, (True, right, bottom, left)),
+        Box(box.x0, box.y0, box.x1, int(cut.stop), (top, right, True, left)),
+        Box(box.x0, math.ceil(cut.start), box.x1, box.y1, (True, right, bottom, left)),
     )
 
 
@@ -239,7 +269,11 @@ def _even_run(scene: Scene, a: Points, b: Points) -> tuple[float, float]:
         hi += 1
     if lo == 0 or hi == len(even) - 1:
         return 0.0, 0.0
-    return lo - 1.0 - band.outer, hi + 1.0 - band.outer
+    start, stop = lo - 1.0 - band.outer, hi + 1.0 - band.outer
+    if stop - start > 1.5 * scene.mm and float(np.median(grey[:, lo : hi + 1])) < DARK:
+        # Next to dark content the end of a bar is not to be seen: take no more than bars are wide.
+        start, stop = max(start, -BAR_MM * scene.mm), min(stop, BAR_MM * scene.mm)
+    return start, stop
 
 
 def _axes(quad: Quad) -> tuple[Points, Points, Points]:

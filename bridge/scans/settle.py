@@ -58,8 +58,8 @@ def _line(scene: Scene, blocked: NDArray[np.uint8], leaf: Leaf, bars: Bars, n: i
     hidden = _bar_line(scene, bars, a, b)
     if hidden is not None:
         return hidden
-    reach = (0.6, 0.6) if leaf.seam[n] else (8.0, 6.0)
-    side = edges.find_side(scene, blocked, a, b, reach, strongest=leaf.seam[n])
+    reach = (0.5, 0.5) if leaf.seam[n] else (8.0, 6.0)
+    side = edges.find_side(scene, blocked, a, b, reach, between="innermost" if leaf.seam[n] else "")
     if side is None:
         return Line((a + b) / 2, along, 0.0, off=not _on_scan(scene, (a + b) / 2))
     weight = side.support * side.length**2 / (side.scatter**2 + 0.1) if side.support > 0.2 else 0.0
