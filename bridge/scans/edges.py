@@ -83,8 +83,8 @@ def find_side(
     rough = take_band(scene.half, blocked, a / k, b / k, reach[0] * mm / k, reach[1] * mm / k, 1.0)
     if rough is None:
         return None
-    lidward = None if scene.lid is None else _lidward(rough, scene)
-    found = _search(rough, lidward, mm / k, between, least)
+    lid = None if scene.lid is None else _lid_under(rough, scene)
+    found = _search(rough, lid, mm / k, between, least)
     if found is None:
         return None
     line, sharp, straight = found
@@ -141,8 +141,8 @@ def take_band(
     return Band(band.mean(axis=1), clear, a, along, inward, length, outer, seen, positions)
 
 
-def _lidward(band: Band, scene: Scene) -> Float:
-    """How unlike the lid each sample of a band of the half-size picture is, in levels of the worst channel."""
+def _lid_under(band: Band, scene: Scene) -> Float:
+    """The lid's colour at each sample of a band of the half-size picture."""
     assert scene.lid is not None
     across = np.arange(band.profile.shape[1]) - band.outer
     on = band.start + band.positions[:, None] * band.along
@@ -150,10 +150,11 @@ def _lidward(band: Band, scene: Scene) -> Float:
     sh, sw = scene.lid.shape[:2]
     x = (on[:, 0, None] + across * band.inward[0]) * (sw / w) - 0.5
     y = (on[:, 1, None] + across * band.inward[1]) * (sh / h) - 0.5
-    lid = cv2.remap(
-        scene.lid, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    return np.asarray(
+        cv2.remap(
+            scene.lid, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
     )
-    return np.asarray(np.abs(band.profile - lid).max(axis=2))
 
 
 def _free(blocked: NDArray[np.uint8], x: Float, y: Float, w: int, h: int) -> NDArray[np.bool_]:
@@ -199,7 +200,7 @@ def _apply(profile: Float, matrix: Float) -> Float:
 
 
 def _search(
-    band: Band, lidward: Float | None, mm: float, between: str, least: float
+    band: Band, lid: Float | None, mm: float, between: str, least: float
 ) -> tuple[tuple[float, float], bool, float] | None:
     """Offsets (pixels from the band's outer edge) at the side's two ends, and whether a sharp line is there.
 
@@ -211,15 +212,16 @@ def _search(
         return None
     t = band.positions / band.length - 0.5
     lines, drift, score, best = _lines(band, live, t, least)
-    if between or lidward is None:
+    if between or lid is None:
         near = 1 - 0.3 * np.abs(np.arange(len(best)) - band.outer) / max(1.0, band.outer)
         at = int((best * near).argmax())
         if between == "innermost":
             at = int(np.flatnonzero(best >= 0.85 * best[at])[-1])
         slant = float(drift[int(score[:, at].argmax())])
         return ((at - slant / 2, at + slant / 2), True, 0.0) if best[at] >= 0.15 else None
+    lidward = np.abs(band.profile - lid).max(axis=2)
     onset = _onset(lidward, band, t, mm)
-    ground = _Ground(lidward, band.clear, mm)
+    ground = _Ground(lidward, band.profile.mean(axis=2) - lid.mean(axis=2), band.clear, mm)
     candidates = []
     for at in lines:
         slant = float(drift[int(score[:, at].argmax())])
@@ -303,6 +305,7 @@ class _Ground:
     """What lies on either side of a line across the band, told by how unlike the lid it is."""
 
     lidward: Float
+    brighter: Float
     clear: NDArray[np.bool_]
     mm: float
 
@@ -355,14 +358,18 @@ class _Ground:
         return not (soft and support > 0.55 and deep < 4 and not self._even(where, deep))
 
     def _even(self, where: NDArray[np.float64], deep: float) -> bool:
+        """Whether the inner part of a strip is of one tone. Glare is nearly so; it is brighter than the lid."""
         outer, inner = self._level(where, -0.5 * deep, -0.3 * deep), self._level(where, -0.3 * deep, -0.1 * deep)
-        return bool(abs(outer - inner) < 0.7 + 0.1 * max(outer, inner))
+        glare = self._level(where, -0.5 * deep, -0.1 * deep, self.brighter) > 0
+        return bool(abs(outer - inner) < (0.6 if glare else 0.7 + 0.1 * max(outer, inner)))
 
-    def _level(self, where: NDArray[np.float64], lo: float, hi: float) -> float:
-        rows = self._rows(where, lo, hi)
+    def _level(self, where: NDArray[np.float64], lo: float, hi: float, of: Float | None = None) -> float:
+        rows = self._rows(where, lo, hi, of)
         return float(np.nanmedian(rows)) if np.isfinite(rows).any() else float("nan")
 
-    def _rows(self, where: NDArray[np.float64], lo: float, hi: float) -> NDArray[np.float64]:
+    def _rows(
+        self, where: NDArray[np.float64], lo: float, hi: float, of: Float | None = None
+    ) -> NDArray[np.float64]:
         """The mean between two distances (mm) from a line, a value a block; nan where nothing is clear."""
         steps = np.arange(max(1, round((hi - lo) * self.mm)))
         index = np.rint(where[:, None] + lo * self.mm + steps[None, :]).astype(np.intp)
@@ -371,7 +378,7 @@ class _Ground:
         index = np.clip(index, 0, self.lidward.shape[1] - 1)
         good &= self.clear[rows, index]
         count = good.sum(axis=1)
-        total = (self.lidward[rows, index] * good).sum(axis=1)
+        total = ((self.lidward if of is None else of)[rows, index] * good).sum(axis=1)
         return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
@@ -399,6 +406,11 @@ def _fit(band: Band, mm: float) -> Side | None:
         return None
     line = np.polyfit(t[close], at[close], 1, w=np.sqrt(np.minimum(top[close], 40)))[::-1]
     error = at[close] - (line[0] + line[1] * t[close])
+    ragged = strong & (top > 4) & (at - (line[0] + line[1] * t) < -0.18 * mm)
+    if ragged.sum() > 0.2 * strong.sum():
+        # A deckle edge, say: the print reaches as far as its teeth do.
+        away = at[strong] - (line[0] + line[1] * t[strong])
+        line = np.array([line[0] + float(np.percentile(away, 8)), line[1]])
     ends = [band.start + band.along * s + band.inward * (line[0] + line[1] * s - band.outer) for s in (0, band.length)]
     chord = ends[1] - ends[0]
     return Side(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -21,28 +22,34 @@ LEAST_MM = 24.0
 STRIP_MM = 4.0
 BLOCKS = 40
 NOTCH = 0.06
-MOST_LINES = 4
+MOST_LINES = 3
 BAR_MM = 1.1
 DARK = 150.0
 
 
+# What a side of a part is: the piece's own outline, a seam, or a seam with a gap or a bar in it.
+Edge = Literal["own", "seam", "strip"]
+Edges = tuple[Edge, Edge, Edge, Edge]
+OWN: Edges = ("own", "own", "own", "own")
+
+
 @dataclass(frozen=True)
 class Leaf:
-    """A rough quad, and which of its sides (top, right, bottom, left) is a seam."""
+    """A rough quad, and what its sides are: top, right, bottom, left."""
 
     quad: Quad
-    seam: tuple[bool, bool, bool, bool] = (False, False, False, False)
+    edges: Edges = OWN
 
 
 @dataclass(frozen=True)
 class Box:
-    """Whole pixels of the upright patch, and which sides are seams: top, right, bottom, left."""
+    """Whole pixels of the upright patch, and what its sides are: top, right, bottom, left."""
 
     x0: int
     y0: int
     x1: int
     y1: int
-    seam: tuple[bool, bool, bool, bool] = (False, False, False, False)
+    edges: Edges = OWN
 
     @property
     def size(self) -> tuple[int, int]:
@@ -66,7 +73,7 @@ def part(scene: Scene, silhouette: NDArray[np.uint8], quad: Quad) -> list[Leaf]:
     boxes = patch.split(Box(0, 0, patch.width, patch.height), 0)
     if len(boxes) == 1:
         return [Leaf(quad)]
-    return [Leaf(patch.outward(box), box.seam) for box in boxes]
+    return [Leaf(patch.outward(box), box.edges) for box in boxes]
 
 
 class _Patch:
@@ -123,8 +130,8 @@ class _Patch:
         x1 = box.x0 + int(columns[-1]) + 1 if moved[1] else box.x1
         y0 = box.y0 + (int(rows[0]) if moved[0] else 0)
         y1 = box.y0 + int(rows[-1]) + 1 if moved[2] else box.y1
-        seam = tuple(was and not gone for was, gone in zip(box.seam, moved, strict=True))
-        return Box(x0, y0, x1, y1, seam)  # type: ignore[arg-type]
+        top, right, bottom, left = ("own" if gone else was for was, gone in zip(box.edges, moved, strict=True))
+        return Box(x0, y0, x1, y1, (top, right, bottom, left))
 
     def best_cut(self, box: Box, upright: bool) -> Cut | None:
         pixels = self.pixels[box.y0 : box.y1, box.x0 : box.x1]
@@ -137,7 +144,8 @@ class _Patch:
             return None
         support, shared, notch, through = self._support(pixels, inside)
         notched = notch > NOTCH
-        ruled = _peaks(support, 0.85 * float(support.max()), round(3 * self.mm)) > MOST_LINES
+        inner = support[int(least) : -int(least)]
+        ruled = _peaks(inner, 0.8 * float(inner.max()), round(2 * self.mm)) > MOST_LINES
         whole = (support >= 0.88) & through & (not ruled)
         support[~np.where(notched, support >= 0.6, whole) | (shared < 0.1)] = 0
         support[: int(least)] = 0
@@ -230,15 +238,16 @@ def _peaks(values: NDArray[np.float64], least: float, apart: int) -> int:
 
 
 def _halves(box: Box, cut: Cut) -> tuple[Box, Box]:
-    top, right, bottom, left = box.seam
+    top, right, bottom, left = box.edges
+    here: Edge = "strip" if cut.start - cut.stop > 0.5 else "seam"
     if cut.upright:
         return (
-            Box(box.x0, box.y0, int(cut.stop), box.y1, (top, True, bottom, left)),
-            Box(math.ceil(cut.start), box.y0, box.x1, box.y1, (top, right, bottom, True)),
+            Box(box.x0, box.y0, int(cut.stop), box.y1, (top, here, bottom, left)),
+            Box(math.ceil(cut.start), box.y0, box.x1, box.y1, (top, right, bottom, here)),
         )
     return (
-        Box(box.x0, box.y0, box.x1, int(cut.stop), (top, right, True, left)),
-        Box(box.x0, math.ceil(cut.start), box.x1, box.y1, (True, right, bottom, left)),
+        Box(box.x0, box.y0, box.x1, int(cut.stop), (top, right, here, left)),
+        Box(box.x0, math.ceil(cut.start), box.x1, box.y1, (here, right, bottom, left)),
     )
 
 

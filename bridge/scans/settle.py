@@ -12,7 +12,7 @@ from bridge.scans import edges
 from bridge.scans.bars import Bars
 from bridge.scans.edges import Scene, Side
 from bridge.scans.geometry import Points, Quad, meet
-from bridge.scans.seams import Leaf
+from bridge.scans.seams import OWN, Leaf
 
 AGREE = math.radians(0.3)
 BAR_WEDGE_MM = 0.8
@@ -46,7 +46,7 @@ def settle(scene: Scene, blocked: NDArray[np.uint8], leaf: Leaf, bars: Bars) -> 
     lines = [_line(scene, blocked, leaf, bars, n) for n in range(4)]
     _look_for_borders(scene, blocked, leaf, lines)
     quad = _agree(lines, leaf.quad, BAR_WEDGE_MM * scene.mm)
-    facing = [line.side for line, seam in zip(lines, leaf.seam, strict=True) if line.side is not None and not seam]
+    facing = [line.side for line, edge in zip(lines, leaf.edges, strict=True) if line.side and edge == "own"]
     seen = sum(side.support > 0.5 or side.straight > 0.6 for side in facing)
     bounded = seen >= min(2, max(1, len(facing)))
     return Found(quad, _confidence(lines, leaf), bounded)
@@ -58,8 +58,10 @@ def _line(scene: Scene, blocked: NDArray[np.uint8], leaf: Leaf, bars: Bars, n: i
     hidden = _bar_line(scene, bars, a, b)
     if hidden is not None:
         return hidden
-    reach = (0.5, 0.5) if leaf.seam[n] else (8.0, 6.0)
-    side = edges.find_side(scene, blocked, a, b, reach, between="innermost" if leaf.seam[n] else "")
+    own = leaf.edges[n] == "own"
+    # Beyond a strip's edge lies the strip; a plain seam may be half a millimetre off either way.
+    reach = (8.0, 6.0) if own else (0.15, 0.5) if leaf.edges[n] == "strip" else (0.5, 0.5)
+    side = edges.find_side(scene, blocked, a, b, reach, between="" if own else "innermost")
     if side is None:
         return Line((a + b) / 2, along, 0.0, off=not _on_scan(scene, (a + b) / 2))
     weight = side.support * side.length**2 / (side.scatter**2 + 0.1) if side.support > 0.2 else 0.0
@@ -72,7 +74,7 @@ def _look_for_borders(scene: Scene, blocked: NDArray[np.uint8], leaf: Leaf, line
     if sum(o > BORDER_MM for o in out) < 2:
         return
     for n, line in enumerate(lines):
-        if out[n] > BORDER_MM or leaf.seam[n] or line.bar or line.off:
+        if out[n] > BORDER_MM or leaf.edges[n] != "own" or line.bar or line.off:
             continue
         a, b = leaf.quad[n], leaf.quad[(n + 1) % 4]
         side = edges.find_side(scene, blocked, a, b, (FOOT_MM, 0.5), least=0.2)
@@ -160,11 +162,11 @@ def _clear_of_bar(line: Line, direction: Points, rough: Quad, n: int, most: floa
 def _confidence(lines: list[Line], leaf: Leaf) -> float:
     """How sure each side is, the least sure counting most."""
     scores = []
-    for line, seam in zip(lines, leaf.seam, strict=True):
+    for line in lines:
         if line.bar or line.off:
             scores.append(0.9)
         elif line.side is None:
             scores.append(0.5)
         else:
             scores.append(0.6 + 0.4 * min(1.0, line.side.support / 0.7))
-    return round(float(min(scores) * 0.7 + np.mean(scores) * 0.3) * (0.95 if any(leaf.seam) else 1.0), 3)
+    return round(float(min(scores) * 0.7 + np.mean(scores) * 0.3) * (0.95 if leaf.edges != OWN else 1.0), 3)
