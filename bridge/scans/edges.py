@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bridge.scans.geometry import Points
 
 BLOCKS = 48
+NARROWEST_BORDER_MM = 2.4
 Float = NDArray[np.float32]
 
 
@@ -353,7 +354,7 @@ class _Ground:
             return True
         if self.fades(onset, where):
             return deep > 1.0 and support < 0.55
-        if deep <= 1.6:
+        if deep <= (NARROWEST_BORDER_MM if soft and support > 0.8 else 1.6):
             return False
         return not (soft and support > 0.55 and deep < 4 and not self._even(where, deep))
 
