@@ -114,9 +114,7 @@ class _Glass:
         ):
             self.draw_bars(canvas, prints)
         pixels = self.digitise(canvas)
-        return Composed(
-            self.category, self.seed, self.dpi, pixels, quads, self.bars, document, self.notes
-        )
+        return Composed(self.category, self.seed, self.dpi, pixels, quads, self.bars, document, self.notes)
 
     # -- where the prints lie -------------------------------------------------------------------------
 
@@ -300,7 +298,9 @@ class _Glass:
             level += rng.uniform(-3, 3) * x + rng.uniform(-3, 3) * y
         cast = rng.normal(0, 2, 3).astype(np.float32)
         lid = level[:, :, None] * (1 + cast / 200)
-        lid += cv2.resize(rng.normal(0, 0.4, (40, 30, 3)).astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
+        lid += cv2.resize(
+            rng.normal(0, 0.4, (40, 30, 3)).astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC
+        )
         return np.asarray(lid, np.float32)
 
     def alpha(self, p: Placed) -> Float:
@@ -336,7 +336,9 @@ class _Glass:
         return np.asarray(np.clip(out, 0, 255), np.float32)
 
     def spread(self, covered: Float, reach: float) -> Float:
-        """The prints' outline moved and blurred by up to `reach` mm: a lamp's shadow, or glare in the glass."""
+        """The prints' outline moved and blurred by up to `reach` mm: a lamp's shadow, or glare in the
+        glass.
+        """
         rng = self.rng
         sx, sy = rng.uniform(-reach, reach, 2) * self.mm
         moved = cv2.warpAffine(covered, np.float32([[1, 0, sx], [0, 1, sy]]), self.size)
@@ -392,11 +394,13 @@ class _Glass:
         return np.asarray(canvas + (laid - canvas) * alpha[:, :, None], np.float32)
 
     def letter(self, canvas: Float) -> tuple[Float, Quad]:
-        """A typed page, from a note to a full sheet, perhaps askew, perhaps with a letterhead or a ruled table."""
+        """A typed page, from a note to a full sheet, perhaps askew, perhaps with a letterhead or a ruled
+        table.
+        """
         rng = self.rng
         w, h = self.size
         full = rng.random() < 0.5
-        pw, ph = (GLASS if full else (float(rng.uniform(100, 200)), float(rng.uniform(120, 285))))
+        pw, ph = GLASS if full else (float(rng.uniform(100, 200)), float(rng.uniform(120, 285)))
         angle = 0.0 if full else float(rng.uniform(-3, 3))
         p = Placed(GLASS[0] / 2, GLASS[1] / 2, pw, ph, angle)
         page = np.full((h, w, 3), int(rng.integers(236, 254)), np.uint8)
@@ -404,9 +408,25 @@ class _Glass:
         size = rng.uniform(2.2, 4.5) * self.mm
         left, top = (GLASS[0] - pw) / 2 * self.mm + 15 * self.mm, (GLASS[1] - ph) / 2 * self.mm + 18 * self.mm
         right, foot = w - left, h - top
-        words = ["Dear", "Mother", "the", "garden", "is", "in", "full", "bloom", "and", "we", "thought", "of", "you"]
+        words = [
+            "Dear",
+            "Mother",
+            "the",
+            "garden",
+            "is",
+            "in",
+            "full",
+            "bloom",
+            "and",
+            "we",
+            "thought",
+            "of",
+            "you",
+        ]
         y = top
-        font = int(rng.choice([cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX]))
+        font = int(
+            rng.choice([cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX])
+        )
         while y < foot:
             if rng.random() < 0.12:
                 y += size * 2
@@ -442,13 +462,17 @@ class _Glass:
         for _ in range(int(rng.integers(0, 40))):
             at = (int(rng.integers(w)), int(rng.integers(h)))
             tone = float(rng.uniform(60, 255))
-            cv2.circle(canvas, at, int(rng.integers(1, max(2, int(self.mm / 4)))), (tone,) * 3, -1, cv2.LINE_AA)
+            cv2.circle(
+                canvas, at, int(rng.integers(1, max(2, int(self.mm / 4)))), (tone,) * 3, -1, cv2.LINE_AA
+            )
         for _ in range(int(rng.integers(0, 4))):
             start = rng.random(2) * [w, h]
             steps = np.cumsum(rng.normal(0, 1, (30, 2)), axis=0)
             hair = start + np.cumsum(steps, axis=0) * self.mm * 0.03
             tone = float(rng.uniform(30, 140))
-            cv2.polylines(canvas, [hair.astype(np.int32)], False, (tone,) * 3, max(1, int(self.mm / 12)), cv2.LINE_AA)
+            cv2.polylines(
+                canvas, [hair.astype(np.int32)], False, (tone,) * 3, max(1, int(self.mm / 12)), cv2.LINE_AA
+            )
         for _ in range(int(rng.integers(0, 3))):
             a, b = (rng.random((2, 2)) * [w, h]).astype(int)
             b = a + np.clip(b - a, -300, 300)
@@ -460,7 +484,11 @@ class _Glass:
             self.draw_strip(canvas, prints)
             return
         sides = [self.notes["bar_side"]] if "bar_side" in self.notes else []
-        sides += [s for s in range(4) if s not in sides and rng.random() < 0.35] if self.category != "joined_by_bar" else []
+        sides += (
+            [s for s in range(4) if s not in sides and rng.random() < 0.35]
+            if self.category != "joined_by_bar"
+            else []
+        )
         for side in sides or [int(rng.integers(4))]:
             length = self.size[1] if side < 2 else self.size[0]
             deep = rng.uniform(3, 12) / 300 * self.dpi
@@ -518,7 +546,9 @@ class _Glass:
     def digitise(self, canvas: Float) -> NDArray[Any]:
         rng = self.rng
         canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.45, 0.9) * max(1.0, self.dpi / 300))
-        canvas = canvas + rng.normal(0, 1, canvas.shape).astype(np.float32) * np.float32(rng.uniform(0.4, 2.5))
+        canvas = canvas + rng.normal(0, 1, canvas.shape).astype(np.float32) * np.float32(
+            rng.uniform(0.4, 2.5)
+        )
         deep = rng.random() < 0.08
         if rng.random() < 0.12:
             canvas = canvas @ np.float32([0.299, 0.587, 0.114])

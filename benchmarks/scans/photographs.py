@@ -47,7 +47,9 @@ def cache() -> Path:
 
 
 def fetch() -> list[Path]:
-    """The photographs on disk, fetched through apt and pip at the first call; sorted, so seeds mean the same."""
+    """The photographs on disk, fetched through apt and pip at the first call; sorted, so seeds mean the
+    same.
+    """
     root = cache()
     stamp = root / "complete"
     if not stamp.exists():
@@ -71,7 +73,18 @@ def _unpack_debian(root: Path) -> None:
 
 def _unpack_pypi(root: Path) -> None:
     subprocess.run(
-        [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "-d", root, *PYPI],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--no-deps",
+            "--only-binary=:all:",
+            "-d",
+            root,
+            *PYPI,
+        ],
         check=True,
         stdout=sys.stderr,
     )

@@ -22,7 +22,9 @@ BAR_MM2 = 1.0
 
 @dataclass
 class Verdict:
-    """Counts of photos; corner errors in mm and angles in degrees, one per corner and photo that can be judged."""
+    """Counts of photos; corner errors in mm and angles in degrees, one per corner and photo that can be
+    judged.
+    """
 
     truth: int = 0
     found: int = 0
@@ -47,7 +49,9 @@ class Verdict:
 
 
 def judge(scan: Composed, found: Sequence[Quad]) -> Verdict:
-    """Compare quads in scan pixels with the truth. `good` has one entry per quad found: nothing is wrong with it."""
+    """Compare quads in scan pixels with the truth. `good` has one entry per quad found: nothing is wrong
+    with it.
+    """
     h, w = scan.pixels.shape[:2]
     frame = np.array([[0, 0], [w, 0], [w, h], [0, h]], float)
     if scan.document:
@@ -70,7 +74,7 @@ def judge(scan: Composed, found: Sequence[Quad]) -> Verdict:
             verdict.extra += 1
             verdict.good[s] = False
     for t in range(len(true)):
-        if not len(seen) or of_true[t].max() < 0.5 and len(holders[t]) < 2:
+        if not len(seen) or (of_true[t].max() < 0.5 and len(holders[t]) < 2):
             verdict.lost += 1
             continue
         if len(holders[t]) > 1:
@@ -111,7 +115,6 @@ def _judge_pair(
 
 
 def _judge_page(scan: Composed, seen: list[Quad]) -> Verdict:
-    h, w = scan.pixels.shape[:2]
     verdict = Verdict(truth=1, found=len(seen), good=[len(seen) == 1] * len(seen))
     verdict.extra, verdict.lost = max(0, len(seen) - 1), int(not seen)
     if len(seen) == 1:
@@ -140,7 +143,9 @@ def _cut_depth(scan: Composed, truth: Quad, quad: Quad) -> float:
     n = max(8, int(np.hypot(*(truth[1] - truth[0])) / scan.dpi * 25.4 * 2))
     m = max(8, int(np.hypot(*(truth[3] - truth[0])) / scan.dpi * 25.4 * 2))
     u, v = np.meshgrid(np.linspace(0, 1, n), np.linspace(0, 1, m))
-    points = (truth[0] + u[..., None] * (truth[1] - truth[0]) + v[..., None] * (truth[3] - truth[0])).reshape(-1, 2)
+    points = (truth[0] + u[..., None] * (truth[1] - truth[0]) + v[..., None] * (truth[3] - truth[0])).reshape(
+        -1, 2
+    )
     x, y = points.T
     inside = (x >= 0) & (y >= 0) & (x < w) & (y < h)
     points = points[inside]

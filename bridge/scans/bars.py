@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+
+from bridge.scans.arrays import Array
 
 REACH_MM = 5.0
 BLOCK_MM = 1.0
@@ -17,19 +17,21 @@ DARK = 150.0
 
 @dataclass(frozen=True)
 class Bars:
-    """Depths in pixels of the scan, a value a pixel along each border: left, right, top, bottom; 0 for no bar."""
+    """Depths in pixels of the scan, a value a pixel along each border: left, right, top, bottom; 0 for
+    no bar.
+    """
 
-    left: NDArray[np.float32]
-    right: NDArray[np.float32]
-    top: NDArray[np.float32]
-    bottom: NDArray[np.float32]
+    left: Array
+    right: Array
+    top: Array
+    bottom: Array
 
-    def usable(self, size: tuple[int, int], scale: float) -> NDArray[np.bool_]:
+    def usable(self, size: tuple[int, int], scale: float) -> Array:
         """False under a bar, on a picture of `size` (width, height) that is `scale` times smaller."""
         w, h = size
         x, y = np.arange(w)[None, :], np.arange(h)[:, None]
 
-        def depth(border: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+        def depth(border: Array, n: int) -> Array:
             here = cv2.resize(border[None, :], (n, 1), interpolation=cv2.INTER_LINEAR)[0] / scale
             return np.where(here > 0, np.ceil(here + 0.3), 0).astype(np.float32)
 
@@ -40,8 +42,10 @@ class Bars:
             & (h - 1 - y >= depth(self.bottom, w)[None, :])
         )
 
-    def paint(self, cut: NDArray[Any], x0: int, y0: int, size: tuple[int, int], white: int) -> NDArray[Any]:
-        """A piece of the scan of `size` whose corner is (x0, y0), white under the bars; itself where there are none."""
+    def paint(self, cut: Array, x0: int, y0: int, size: tuple[int, int], white: int) -> Array:
+        """A piece of the scan of `size` whose corner is (x0, y0), white under the bars; itself where
+        there are none.
+        """
         h, w = cut.shape[:2]
         x, y = np.arange(x0, x0 + w)[None, :], np.arange(y0, y0 + h)[:, None]
         under = (x < self.left[y0 : y0 + h, None]) | (size[0] - 1 - x < self.right[y0 : y0 + h, None])
@@ -56,7 +60,7 @@ class Bars:
         return any(bool(side.any()) for side in (self.left, self.right, self.top, self.bottom))
 
 
-def find_bars(pixels: NDArray[Any], mm: float) -> Bars:
+def find_bars(pixels: Array, mm: float) -> Bars:
     """Look along the four borders of a scan with `mm` pixels to the millimetre."""
     deep = max(4, round(REACH_MM * mm))
     return Bars(
@@ -67,7 +71,7 @@ def find_bars(pixels: NDArray[Any], mm: float) -> Bars:
     )
 
 
-def _along(strip: NDArray[Any], mm: float) -> NDArray[np.float32]:
+def _along(strip: Array, mm: float) -> Array:
     """Bar depths along a strip whose first column is the scan's border."""
     length = strip.shape[0]
     blocks = max(4, round(length / mm / BLOCK_MM))
@@ -80,11 +84,13 @@ def _along(strip: NDArray[Any], mm: float) -> NDArray[np.float32]:
     if run.sum() < LEAST_RUN:
         return np.zeros(length, np.float32)
     filled = _fill(depth, run, grey, level)
-    return cv2.resize(filled[None, :], (length, 1), interpolation=cv2.INTER_NEAREST)[0]
+    return np.asarray(cv2.resize(filled[None, :], (length, 1), interpolation=cv2.INTER_NEAREST)[0])
 
 
-def _first_steps(grey: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Where each block's dark, even start ends (nan: it has none), to a fraction of a pixel; and its level."""
+def _first_steps(grey: Array) -> tuple[Array, Array]:
+    """Where each block's dark, even start ends (nan: it has none), to a fraction of a pixel; and its
+    level.
+    """
     blocks, deep = grey.shape
     depth = np.full(blocks, np.nan, np.float32)
     level = np.zeros(blocks, np.float32)
@@ -107,7 +113,7 @@ def _first_steps(grey: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArra
     return depth, level
 
 
-def _steady(depth: NDArray[np.float32], mm: float) -> NDArray[np.bool_]:
+def _steady(depth: Array, mm: float) -> Array:
     """Blocks whose depth agrees with most of their neighbours'."""
     slack = max(1.2, 0.12 * mm)
     agree = np.zeros(len(depth))
@@ -125,9 +131,7 @@ def _steady(depth: NDArray[np.float32], mm: float) -> NDArray[np.bool_]:
     return np.asarray((agree >= 6) & np.isfinite(depth))
 
 
-def _fill(
-    depth: NDArray[np.float32], run: NDArray[np.bool_], grey: NDArray[np.float32], level: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _fill(depth: Array, run: Array, grey: Array, level: Array) -> Array:
     """Carry the bar across blocks that are as dark at the border, where dark content hides its end."""
     known = np.flatnonzero(run)
     guess = np.interp(np.arange(len(depth)), known, depth[known]).astype(np.float32)

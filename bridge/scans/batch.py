@@ -20,7 +20,12 @@ from typing import Any
 from bridge.scans.files import sweep
 
 PATIENCE_S = 180.0
-QUIET = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "VIPS_CONCURRENCY": "1", "MALLOC_ARENA_MAX": "2"}
+QUIET = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "VIPS_CONCURRENCY": "1",
+    "MALLOC_ARENA_MAX": "2",
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,11 @@ class Workers:
             self.idle.put(worker)
             sweep(Path(request["output"]), token)
         return Answer(
-            scan, reply.get("problem"), reply.get("photos", []), reply.get("files", []), reply.get("notes", [])
+            scan,
+            reply.get("problem"),
+            reply.get("photos", []),
+            reply.get("files", []),
+            reply.get("notes", []),
         )
 
 
@@ -108,7 +117,7 @@ class _Worker:
 
 def _start() -> subprocess.Popen[bytes]:
     # A session of its own: Ctrl-C reaches the batch alone, which ends its workers and sweeps up after them.
-    return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+    return subprocess.Popen(
         [sys.executable, "-m", "bridge.scans.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

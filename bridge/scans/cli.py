@@ -19,7 +19,9 @@ SUFFIXES = {"png": "png", "tiff": "tif", "jpeg": "jpg"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0: all were split; 1: some could not be; 2: nothing was done, the command line is wrong; 130: Ctrl-C."""
+    """0: all were split; 1: some could not be; 2: nothing was done, the command line is wrong; 130:
+    Ctrl-C.
+    """
     arguments = _parser().parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -37,7 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bellpull scans", description="Photos out of flatbed scans.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     split = commands.add_parser("split", help="cut the photos out of scans", description=main.__doc__)
-    split.description = "Cut every photo out of each SCAN: straight, complete, in full quality. Scans are never altered."
+    split.description = (
+        "Cut every photo out of each SCAN: straight, complete, in full quality. Scans are never altered."
+    )
     split.add_argument("scans", nargs="+", type=Path, metavar="SCAN", help="PNG, TIFF, JPEG or WebP")
     split.add_argument("--output", "-o", required=True, type=Path, metavar="DIR", help="where the photos go")
     split.add_argument("--format", choices=("png", "tiff", "jpeg"), default="png", help="of the photos (png)")
@@ -70,7 +74,9 @@ def _check_names(scans: Sequence[Path]) -> None:
     for same in stems.values():
         if len(same) > 1:
             names = " and ".join(str(scan) for scan in same[:3])
-            raise UsageProblem(f"{names} would write the same photos; rename one, or split them into two folders")
+            raise UsageProblem(
+                f"{names} would write the same photos; rename one, or split them into two folders"
+            )
 
 
 def _check_output(arguments: argparse.Namespace) -> None:
@@ -143,12 +149,12 @@ def _tell(answer: Answer) -> int:
     unsure = [str(n) for n, photo in enumerate(answer.photos, 1) if photo["confidence"] < 0.9]
     look = f", please look at {', '.join(unsure)}" if unsure else ""
     notes = f" ({'; '.join(dict.fromkeys(answer.notes))})" if answer.notes else ""
-    print(f"{answer.scan}: {words}{look}{notes}", flush=True)  # noqa: T201 - this is what the command is for
+    print(f"{answer.scan}: {words}{look}{notes}", flush=True)
     return 0
 
 
 def _complain(text: str) -> None:
-    print(f"bellpull scans: {' '.join(text.split())}", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"bellpull scans: {' '.join(text.split())}", file=sys.stderr, flush=True)
 
 
 class _Bar:
@@ -168,8 +174,8 @@ class _Bar:
         left = f"{(self.total - self.done) / rate:.0f} s left" if rate else "…"
         filled = 24 * self.done // self.total
         line = f"[{'#' * filled:<24}] {self.done}/{self.total}  {rate:.1f}/s  {left}"
-        print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         if self.live:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)  # noqa: T201
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from bridge.scans.arrays import Array
 from bridge.scans.bars import Bars
 from bridge.scans.geometry import Quad, clip, frame, rectangle, sides, tilt
 
@@ -20,13 +19,14 @@ STRAIGHT_PX = 1.0
 class Crop:
     """`turned` when the pixels were resampled; `partial` when the print runs past the scan's edge."""
 
-    pixels: NDArray[Any]
+    pixels: Array
     turned: bool
     partial: bool
 
 
-def cut(pixels: NDArray[Any], quad: Quad, white: int, bars: Bars | None = None) -> Crop:
-    """Cut out a quad in scan pixels; what of it lies outside the scan is left out, corners and what a bar hides
+def cut(pixels: Array, quad: Quad, white: int, bars: Bars | None = None) -> Crop:
+    """Cut out a quad in scan pixels; what of it lies outside the scan is left out, corners and what a
+    bar hides
     are filled `white`."""
     h, w = pixels.shape[:2]
     visible = clip(quad, frame(w, h))
@@ -39,7 +39,7 @@ def cut(pixels: NDArray[Any], quad: Quad, white: int, bars: Bars | None = None) 
     return Crop(_turned(pixels, quad, visible, angle, white, bars), True, partial)
 
 
-def _whole_pixels(pixels: NDArray[Any], quad: Quad) -> NDArray[Any]:
+def _whole_pixels(pixels: Array, quad: Quad) -> Array:
     h, w = pixels.shape[:2]
     left, right = (quad[0, 0] + quad[3, 0]) / 2, (quad[1, 0] + quad[2, 0]) / 2
     top, bottom = (quad[0, 1] + quad[1, 1]) / 2, (quad[2, 1] + quad[3, 1]) / 2
@@ -48,9 +48,7 @@ def _whole_pixels(pixels: NDArray[Any], quad: Quad) -> NDArray[Any]:
     return pixels[y0:y1, x0:x1]
 
 
-def _turned(
-    pixels: NDArray[Any], quad: Quad, visible: Quad, angle: float, white: int, bars: Bars | None
-) -> NDArray[Any]:
+def _turned(pixels: Array, quad: Quad, visible: Quad, angle: float, white: int, bars: Bars | None) -> Array:
     turn = math.radians(angle)
     axes = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
     upright, seen = quad @ axes.T, visible @ axes.T

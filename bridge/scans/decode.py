@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pyvips
-from numpy.typing import NDArray
 
+from bridge.scans.arrays import Array
 from bridge.scans.problem import ScanProblem
 
 MOST_PIXELS = 400_000_000
@@ -32,7 +32,7 @@ class Page:
 
     number: int
     count: int
-    pixels: NDArray[Any]
+    pixels: Array
     bits: int
     alpha: bool
     dpi: float
@@ -40,7 +40,7 @@ class Page:
     profile: bytes | None
     notes: list[str] = field(default_factory=list)
 
-    def opaque(self) -> NDArray[Any]:
+    def opaque(self) -> Array:
         """Grey or RGB, the transparent parts white."""
         if not self.alpha:
             return self.pixels
@@ -104,7 +104,9 @@ def _open(path: Path) -> int:
 
 def _check_kind(descriptor: int) -> None:
     head = os.pread(descriptor, 12, 0)
-    known = any(head.startswith(magic) for magic in LOADERS.values()) or head.startswith((b"MM\0*", b"II+\0", b"MM\0+"))
+    known = any(head.startswith(magic) for magic in LOADERS.values()) or head.startswith(
+        (b"MM\0*", b"II+\0", b"MM\0+")
+    )
     if not known or (head.startswith(b"RIFF") and head[8:] != b"WEBP"):
         raise ScanProblem("is no PNG, TIFF, JPEG or WebP picture")
 
@@ -155,7 +157,9 @@ def _page(image: pyvips.Image, number: int, count: int) -> Page:
 
 def _plain(image: pyvips.Image, profile: bytes | None, notes: list[str]) -> tuple[pyvips.Image, bytes | None]:
     """Grey or RGB, with or without alpha, 8 or 16 bit; everything else converted and noted."""
-    if image.interpretation == "cmyk" or (image.bands >= 4 and image.interpretation not in ("srgb", "rgb16", "rgb")):
+    if image.interpretation == "cmyk" or (
+        image.bands >= 4 and image.interpretation not in ("srgb", "rgb16", "rgb")
+    ):
         notes.append("CMYK converted to RGB" + ("" if profile else " without a profile"))
         return image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=8), None
     if image.interpretation in ("lab", "labq", "labs", "xyz", "scrgb"):

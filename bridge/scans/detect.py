@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from bridge.scans import bars as bars_
-from bridge.scans import edges, outline, seams, settle
+from bridge.scans import outline, seams, settle
+from bridge.scans.arrays import Array
+from bridge.scans.band import Scene
 from bridge.scans.geometry import Quad, frame
 from bridge.scans.lid import Lid, find_lid
 
@@ -34,13 +34,13 @@ class Photo:
     notes: list[str] = field(default_factory=list)
 
 
-def detect(pixels: NDArray[Any], dpi: float) -> Detection:
+def detect(pixels: Array, dpi: float) -> Detection:
     """The photos on a scan (grey or RGB, 8 or 16 bit). An empty glass gives none."""
     bars = bars_.find_bars(pixels, dpi / 25.4)
     return Detection(_photos(pixels, dpi, bars), bars)
 
 
-def _photos(pixels: NDArray[Any], dpi: float, bars: bars_.Bars) -> list[Photo]:
+def _photos(pixels: Array, dpi: float, bars: bars_.Bars) -> list[Photo]:
     h, w = pixels.shape[:2]
     mm = dpi / 25.4
     half, half_scale = shrink(pixels, dpi / (2 * SMALL_DPI))
@@ -57,7 +57,7 @@ def _photos(pixels: NDArray[Any], dpi: float, bars: bars_.Bars) -> list[Photo]:
     labels, found = outline.pieces(away, noise, usable, LEAST_MM * mm / scale)
     if outline.is_text(away, noise, usable, mm / scale, sum(piece.area for piece in found)):
         return [_page(found, labels, (w, h), scale)]
-    scene = edges.Scene(pixels, half, half_scale, mm, lid.colour)
+    scene = Scene(pixels, half, half_scale, mm, lid.colour)
     photos = []
     for piece in found:
         photos += _prints(scene, found, piece, bars, scale)
@@ -65,7 +65,7 @@ def _photos(pixels: NDArray[Any], dpi: float, bars: bars_.Bars) -> list[Photo]:
 
 
 def _prints(
-    scene: edges.Scene, pieces: list[outline.Piece], piece: outline.Piece, bars: bars_.Bars, scale: float
+    scene: Scene, pieces: list[outline.Piece], piece: outline.Piece, bars: bars_.Bars, scale: float
 ) -> list[settle.Found]:
     angle = outline.leaning(piece.contour, piece.silhouette.shape)
     rough = outline.bounding(piece.contour, angle) * scale
@@ -80,9 +80,8 @@ def _prints(
         blocked = others
         if len(leaves) > 1:
             blocked = others.copy()
-            for k, other in enumerate(leaves):
-                if k != n:
-                    cv2.fillConvexPoly(blocked, np.round(other.quad / scale).astype(np.int32), 1)
+            for neighbour in leaves[:n] + leaves[n + 1 :]:
+                cv2.fillConvexPoly(blocked, np.round(neighbour.quad / scale).astype(np.int32), (1,))
         found.append(settle.settle(scene, blocked, leaf, bars))
     return found
 
@@ -105,7 +104,7 @@ def _page(found: list[outline.Piece], labels: outline.Labels, size: tuple[int, i
     return _whole(*size, 0.7, "a page of text")
 
 
-def _levels(picture: NDArray[Any]) -> NDArray[np.float32]:
+def _levels(picture: Array) -> Array:
     """RGB in levels 0 to 255, as float32."""
     levels = picture.astype(np.float32)
     if picture.dtype == np.uint16:
@@ -113,7 +112,7 @@ def _levels(picture: NDArray[Any]) -> NDArray[np.float32]:
     return np.repeat(levels[:, :, None], 3, axis=2) if levels.ndim == 2 else levels
 
 
-def shrink(pixels: NDArray[Any], scale: float) -> tuple[NDArray[Any], float]:
+def shrink(pixels: Array, scale: float) -> tuple[Array, float]:
     """The picture `scale` times smaller, and the true factor; as it is where it is small already."""
     if scale <= 1.2:
         return pixels, 1.0

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pyvips
-from numpy.typing import NDArray
 
 from bridge.scans import png
+from bridge.scans.arrays import Array
 from bridge.scans.decode import Page
 
 SUFFIXES = {"png": "png", "tiff": "tif", "jpeg": "jpg"}
 
 
-def encode(page: Page, pixels: NDArray[Any], turned: bool, format: str, quality: int) -> tuple[bytes, list[str]]:
+def encode(page: Page, pixels: Array, turned: bool, format: str, quality: int) -> tuple[bytes, list[str]]:
     """The file, and what had to be converted."""
     notes: list[str] = []
     bits = page.bits
@@ -32,11 +30,15 @@ def encode(page: Page, pixels: NDArray[Any], turned: bool, format: str, quality:
     image = _image(page, pixels)
     if format == "jpeg":
         return image.jpegsave_buffer(Q=quality, keep="icc", optimize_coding=True), notes
-    options = {"bitdepth": 1, "compression": "deflate"} if bits == 1 else {"compression": "deflate", "predictor": "horizontal"}
+    options = (
+        {"bitdepth": 1, "compression": "deflate"}
+        if bits == 1
+        else {"compression": "deflate", "predictor": "horizontal"}
+    )
     return image.tiffsave_buffer(keep="icc", resunit="inch", **options), notes
 
 
-def _image(page: Page, pixels: NDArray[Any]) -> pyvips.Image:
+def _image(page: Page, pixels: Array) -> pyvips.Image:
     height, width = pixels.shape[:2]
     bands = 1 if pixels.ndim == 2 else pixels.shape[2]
     deep = pixels.dtype == np.uint16
@@ -53,7 +55,7 @@ def _image(page: Page, pixels: NDArray[Any]) -> pyvips.Image:
     return image
 
 
-def _flatten(pixels: NDArray[Any]) -> NDArray[Any]:
+def _flatten(pixels: Array) -> Array:
     top = np.iinfo(pixels.dtype).max
     cover = pixels[..., -1:].astype(np.float32) / top
     flat = (pixels[..., :-1] * cover + top * (1 - cover)).astype(pixels.dtype)

@@ -1,4 +1,6 @@
-"""Writing without halves: everything beside its place first, then all names at once, none ever overwritten."""
+"""Writing without halves: everything beside its place first, then all names at once, none ever
+overwritten.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,10 @@ class Shelf:
         final = self.folder / name
         self.parts.append((part, final))
         try:
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-            with open(descriptor, "wb") as file:
+            descriptor = os.open(
+                part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666
+            )
+            with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fdatasync(file.fileno())

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Points = NDArray[np.float64]
-Quad = NDArray[np.float64]
+from bridge.scans.arrays import Array
+
+Points = Array
+Quad = Array
 
 
 def rectangle(centre: Sequence[float], size: Sequence[float], angle: float) -> Quad:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Image = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from bridge.scans.arrays import Array
+
+Image = Array
+Mask = Array
 
 SAMPLES = 4000
 SHRINK = 3
@@ -17,7 +18,9 @@ SHRINK = 3
 
 @dataclass(frozen=True)
 class Lid:
-    """The lid's colour at every pixel of the small picture, its noise, and how much of the border it takes."""
+    """The lid's colour at every pixel of the small picture, its noise, and how much of the border it
+    takes.
+    """
 
     colour: Image
     sigma: float
@@ -25,21 +28,23 @@ class Lid:
     share: float
 
     def believable(self) -> bool:
-        """Whether this may be a lid: white, grey or black, and seen along the border. A sky or a wall is not."""
+        """Whether this may be a lid: white, grey or black, and seen along the border. A sky or a wall is
+        not.
+        """
         mean = self.colour[::16, ::16].reshape(-1, 3).mean(axis=0)
         return bool(mean.max() - mean.min() < 30) and (self.border > 0.12 or self.share > 0.25)
 
 
 def find_lid(small: Image, usable: Mask) -> Lid | None:
-    """The lid of a small picture (H x W x 3, levels 0 to 255), or none where no smooth ground meets the border.
+    """The lid of a small picture (H x W x 3, levels 0 to 255), or none where no smooth ground meets the
+    border.
 
     `usable` is false under the scanner's own black bars.
     """
     full = small.shape[1], small.shape[0]
     size = max(8, full[0] // SHRINK), max(8, full[1] // SHRINK)
     small = cv2.resize(small, size, interpolation=cv2.INTER_AREA)
-    usable = cv2.resize(usable.astype(np.uint8), size, interpolation=cv2.INTER_AREA) > 0
-    lid = _find(small, usable)
+    lid = _find(small, cv2.resize(usable.astype(np.uint8), size, interpolation=cv2.INTER_AREA) > 0)
     if lid is None:
         return None
     return Lid(cv2.resize(lid.colour, full, interpolation=cv2.INTER_LINEAR), lid.sigma, lid.border, lid.share)
@@ -48,8 +53,8 @@ def find_lid(small: Image, usable: Mask) -> Lid | None:
 def _find(small: Image, usable: Mask) -> Lid | None:
     rough = _roughness(small)
     limit = max(1.0, 2.5 * float(np.percentile(rough[usable], 8))) if usable.any() else 1.0
-    calm = ((rough < min(limit, 4.0)) & usable).astype(np.uint8)
-    calm = cv2.erode(calm, np.ones((3, 3), np.uint8), borderValue=1)
+    even = ((rough < min(limit, 4.0)) & usable).astype(np.uint8)
+    calm = cv2.erode(even, np.ones((3, 3), np.uint8), borderValue=1)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(calm, connectivity=4)
     total = small.shape[0] * small.shape[1]
     rim = _rim(usable)
@@ -75,11 +80,13 @@ def _roughness(small: Image) -> Image:
 
 def _rim(usable: Mask) -> Mask:
     """The outermost pixels that are no bar."""
-    inner = cv2.erode(usable.astype(np.uint8), np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    inner = cv2.erode(
+        usable.astype(np.uint8), np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0
+    )
     return np.asarray(usable & (inner == 0))
 
 
-def _grow(small: Image, labels: NDArray[np.int32], candidates: list[int], chosen: Mask, calm: Mask, rim: Mask) -> Lid:
+def _grow(small: Image, labels: Array, candidates: list[int], chosen: Mask, calm: Mask, rim: Mask) -> Lid:
     """Fit the first region, take in the regions that the fit explains, and fit again."""
     order = 1
     colour, sigma = fit(small, chosen, order)
@@ -101,7 +108,9 @@ def _grow(small: Image, labels: NDArray[np.int32], candidates: list[int], chosen
 
 
 def fit(small: Image, where: Mask, order: int) -> tuple[Image, float]:
-    """A polynomial of that order a channel through the pixels `where`, outliers dropped; and the noise about it."""
+    """A polynomial of that order a channel through the pixels `where`, outliers dropped; and the noise
+    about it.
+    """
     h, w = small.shape[:2]
     index = np.flatnonzero(where)
     index = index[:: max(1, len(index) // SAMPLES)]
@@ -130,9 +139,9 @@ def _exponents(order: int) -> list[tuple[int, int]]:
     return [(i, j) for i in range(order + 1) for j in range(order + 1 - i)]
 
 
-def _powers(x: NDArray[np.float64], order: int) -> NDArray[np.float64]:
+def _powers(x: Array, order: int) -> Array:
     return np.stack([x**n for n in range(order + 1)], axis=1)
 
 
-def _terms(x: NDArray[np.float64], y: NDArray[np.float64], order: int) -> NDArray[np.float64]:
+def _terms(x: Array, y: Array, order: int) -> Array:
     return np.stack([x**i * y**j for i, j in _exponents(order)], axis=1)

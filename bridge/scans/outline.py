@@ -1,19 +1,20 @@
-"""What lies on the glass, roughly: a mask of everything that is no lid, its pieces, and a rectangle about each."""
+"""What lies on the glass, roughly: a mask of everything that is no lid, its pieces, and a rectangle
+about each.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from bridge.scans.arrays import Array
 from bridge.scans.geometry import Quad, rectangle
 from bridge.scans.lid import Image, Lid, Mask
 
-Labels = NDArray[np.int32]
+Labels = Array
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Piece:
     """A connected piece of the mask: its number in the label picture and its filled silhouette."""
 
     label: int
-    silhouette: NDArray[np.uint8]
-    contour: NDArray[np.int32]
+    silhouette: Array
+    contour: Array
     area: float
 
 
@@ -37,8 +38,8 @@ def difference(small: Image, lid: Lid) -> tuple[Image, float]:
 def pieces(away: Image, noise: float, usable: Mask, least: float) -> tuple[Labels, list[Piece]]:
     """The connected pieces of at least `least` pixels across, dust and hairs dropped."""
     limit = max(2.5, 4.5 * noise)
-    mask = ((away > limit) & usable).astype(np.uint8)
-    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    other = ((away > limit) & usable).astype(np.uint8)
+    mask = cv2.morphologyEx(other, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     found = []
     for n in range(1, count):
@@ -52,16 +53,16 @@ def pieces(away: Image, noise: float, usable: Mask, least: float) -> tuple[Label
 
 
 def is_text(away: Image, noise: float, usable: Mask, mm: float, large: float) -> bool:
-    """Whether what lies on the glass is writing: a lot of thin strokes, and little else (`large` pixels of it)."""
+    """Whether what lies on the glass is writing: thin strokes, and little else (`large` pixels of it)."""
     ink = ((away > max(20.0, 6 * noise)) & usable).astype(np.uint8)
     wide = max(3, round(2.0 * mm)) | 1
     solid = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((wide, wide), np.uint8))
     total = cv2.countNonZero(ink)
     if total < 0.002 * ink.size or cv2.countNonZero(solid) > 0.35 * total:
         return False
-    count, _, stats, _ = cv2.connectedComponentsWithStats(ink - solid, connectivity=8)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(ink - solid, connectivity=8)
     strokes = stats[1:, cv2.CC_STAT_HEIGHT] < 12 * mm
-    return bool(strokes.sum() >= 25 and large < 0.25 * ink.size or strokes.sum() > 150)
+    return bool(strokes.sum() > (25 if large < 0.25 * ink.size else 150))
 
 
 def _piece(label: int, cut: Mask, x: int, y: int, shape: tuple[int, ...]) -> Piece | None:
@@ -75,12 +76,12 @@ def _piece(label: int, cut: Mask, x: int, y: int, shape: tuple[int, ...]) -> Pie
         return None
     contour = max(contours, key=cv2.contourArea)
     full = np.zeros(shape, np.uint8)
-    contour = contour.reshape(-1, 2) + [x - 4, y - 4]
+    contour = contour.reshape(-1, 2) + np.array([x - 4, y - 4])
     cv2.drawContours(full, [contour.reshape(-1, 1, 2)], -1, 1, cv2.FILLED)
     return Piece(label, full, contour, float(cv2.countNonZero(full)))
 
 
-def leaning(contour: NDArray[np.int32], shape: tuple[int, ...]) -> float:
+def leaning(contour: Array, shape: tuple[int, ...]) -> float:
     """The angle (degrees, -45 to 45) that most of an outline follows, the scan's own border left out."""
     hull = cv2.convexHull(contour.reshape(-1, 1, 2).astype(np.int32)).reshape(-1, 2)
     angles, weights = _straights(contour, shape)
@@ -96,7 +97,7 @@ def leaning(contour: NDArray[np.int32], shape: tuple[int, ...]) -> float:
     return float((lean + 45) % 90 - 45)
 
 
-def _straights(contour: NDArray[np.int32], shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
+def _straights(contour: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
     """Angles (degrees, folded to -45 to 45) of an outline's straight stretches, and their squared lengths."""
     h, w = shape[:2]
     knots = cv2.approxPolyDP(contour.reshape(-1, 1, 2).astype(np.int32), 2.0, True).reshape(-1, 2)
@@ -108,7 +109,13 @@ def _straights(contour: NDArray[np.int32], shape: tuple[int, ...]) -> tuple[NDAr
         trim = max(2, len(stretch) // 12)
         stretch = stretch[trim:-trim]
         x, y = stretch.T if len(stretch) else (np.zeros(0), np.zeros(0))
-        if not 8 <= len(stretch) <= 1.5 * np.abs(b - a).max() or x.max() <= 1 or y.max() <= 1 or x.min() >= w - 2 or y.min() >= h - 2:
+        if (
+            not 8 <= len(stretch) <= 1.5 * np.abs(b - a).max()
+            or x.max() <= 1
+            or y.max() <= 1
+            or x.min() >= w - 2
+            or y.min() >= h - 2
+        ):
             continue
         vx, vy = cv2.fitLine(stretch.astype(np.float32), cv2.DIST_HUBER, 0, 0.01, 0.01).ravel()[:2]
         angles.append((math.degrees(math.atan2(vy, vx)) + 45) % 90 - 45)
@@ -116,7 +123,7 @@ def _straights(contour: NDArray[np.int32], shape: tuple[int, ...]) -> tuple[NDAr
     return np.array(angles), np.array(weights)
 
 
-def _chords(hull: NDArray[np.int32], shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
+def _chords(hull: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
     """The same for the sides of a hull: all there is to see of a print whose outline is ragged."""
     h, w = shape[:2]
     ahead = np.roll(hull, -1, axis=0)
@@ -129,7 +136,7 @@ def _chords(hull: NDArray[np.int32], shape: tuple[int, ...]) -> tuple[NDArray[An
     return angles, 0.5 * length[good] ** 2
 
 
-def bounding(contour: NDArray[np.int32], angle: float) -> Quad:
+def bounding(contour: Array, angle: float) -> Quad:
     """The rectangle turned by `angle` that holds an outline, in the pixel-edge convention."""
     turn = math.radians(angle)
     axes = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])

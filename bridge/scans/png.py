@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import Any
 
 import numpy as np
 from isal import isal_zlib
-from numpy.typing import NDArray
+
+from bridge.scans.arrays import Array
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
@@ -20,7 +20,7 @@ UP = 2
 LEVEL = 1
 
 
-def encode(pixels: NDArray[Any], bits: int, dpi: float | None, profile: bytes | None) -> bytes:
+def encode(pixels: Array, bits: int, dpi: float | None, profile: bytes | None) -> bytes:
     """H x W or H x W x 1..4, uint8 or uint16 (`bits` 8 or 16), or uint8 0 and 255 with `bits` 1."""
     height, width = pixels.shape[:2]
     bands = 1 if pixels.ndim == 2 else pixels.shape[2]
@@ -37,7 +37,7 @@ def encode(pixels: NDArray[Any], bits: int, dpi: float | None, profile: bytes | 
     return b"".join([*parts, _chunk(b"IEND", b"")])
 
 
-def _rows(pixels: NDArray[Any], bits: int) -> NDArray[np.uint8]:
+def _rows(pixels: Array, bits: int) -> Array:
     """The bytes of every row, most significant first."""
     height = pixels.shape[0]
     if bits == 1:
@@ -47,14 +47,19 @@ def _rows(pixels: NDArray[Any], bits: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels).view(np.uint8).reshape(height, -1)
 
 
-def _filtered(rows: NDArray[np.uint8]) -> memoryview:
+def _filtered(rows: Array) -> memoryview:
     height, width = rows.shape
     out = np.empty((height, width + 1), np.uint8)
     out[:, 0] = UP
     out[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=out[1:, 1:])
-    return memoryview(out).cast("B")
+    return memoryview(out.data).cast("B")
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", isal_zlib.crc32(body, isal_zlib.crc32(kind)))
+    return (
+        struct.pack(">I", len(body))
+        + kind
+        + body
+        + struct.pack(">I", isal_zlib.crc32(body, isal_zlib.crc32(kind)))
+    )

@@ -12,10 +12,10 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from bridge.scans import edges
-from bridge.scans.edges import Scene
+from bridge.scans.arrays import Array
+from bridge.scans.band import Scene, sharpness, take_band
 from bridge.scans.geometry import Points, Quad
 
 LEAST_MM = 24.0
@@ -67,7 +67,7 @@ class Cut:
     notched: bool
 
 
-def part(scene: Scene, silhouette: NDArray[np.uint8], quad: Quad) -> list[Leaf]:
+def part(scene: Scene, silhouette: Array, quad: Quad) -> list[Leaf]:
     """The prints inside a rough rectangle (scan pixels); `silhouette` is the small mask of the piece."""
     patch = _Patch(scene, silhouette, quad)
     boxes = patch.split(Box(0, 0, patch.width, patch.height), 0)
@@ -79,7 +79,7 @@ def part(scene: Scene, silhouette: NDArray[np.uint8], quad: Quad) -> list[Leaf]:
 class _Patch:
     """The piece laid upright at half size, so that rows and columns run along the prints' sides."""
 
-    def __init__(self, scene: Scene, silhouette: NDArray[np.uint8], quad: Quad) -> None:
+    def __init__(self, scene: Scene, silhouette: Array, quad: Quad) -> None:
         k = scene.half_scale
         self.scene = scene
         self.mm = scene.mm / k
@@ -92,7 +92,11 @@ class _Patch:
         warp = np.hstack([move, centre[:, None]])
         size = (self.width, self.height)
         pixels = cv2.warpAffine(
-            scene.half, warp, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+            scene.half,
+            warp,
+            size,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
         )
         self.pixels = pixels.reshape(self.height, self.width, -1)
         self.deep = scene.half.dtype == np.uint16
@@ -125,12 +129,19 @@ class _Patch:
         if not len(columns) or not len(rows):
             return box
         slack = 1.2 * self.mm
-        moved = (rows[0] > slack, len(here[0]) - 1 - columns[-1] > slack, len(here) - 1 - rows[-1] > slack, columns[0] > slack)
+        moved = (
+            rows[0] > slack,
+            len(here[0]) - 1 - columns[-1] > slack,
+            len(here) - 1 - rows[-1] > slack,
+            columns[0] > slack,
+        )
         x0 = box.x0 + (int(columns[0]) if moved[3] else 0)
         x1 = box.x0 + int(columns[-1]) + 1 if moved[1] else box.x1
         y0 = box.y0 + (int(rows[0]) if moved[0] else 0)
         y1 = box.y0 + int(rows[-1]) + 1 if moved[2] else box.y1
-        top, right, bottom, left = ("own" if gone else was for was, gone in zip(box.edges, moved, strict=True))
+        top, right, bottom, left = (
+            "own" if gone else was for was, gone in zip(box.edges, moved, strict=True)
+        )
         return Box(x0, y0, x1, y1, (top, right, bottom, left))
 
     def best_cut(self, box: Box, upright: bool) -> Cut | None:
@@ -161,18 +172,17 @@ class _Patch:
             support[max(0, at - int(self.mm)) : at + int(self.mm) + 1] = 0
         return None
 
-    def _support(
-        self, pixels: NDArray[np.generic], inside: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    def _support(self, pixels: Array, inside: Array) -> tuple[Array, Array, Array, Array]:
         """At each column: the share of blocks with a step there, of those that have print on both sides;
-        the share of blocks that have; the share that have print on one side only, ending here; and whether the
-        step goes through to both ends."""
+        the share of blocks that have; the share that have print on one side only, ending here; and
+        whether the step goes through to both ends.
+        """
         high, wide = inside.shape
-        profile = cv2.resize(np.ascontiguousarray(pixels), (wide, BLOCKS), interpolation=cv2.INTER_AREA)
-        profile = profile.reshape(BLOCKS, wide, -1).astype(np.float32)
+        blocks = cv2.resize(np.ascontiguousarray(pixels), (wide, BLOCKS), interpolation=cv2.INTER_AREA)
+        profile: Array = blocks.reshape(BLOCKS, wide, -1).astype(np.float32)
         if self.deep:
             profile /= 257
-        sharp = edges.sharpness(profile, 1.0)
+        sharp = sharpness(profile, 1.0)
         usual = cv2.blur(sharp, (int(12 * self.mm) | 1, 1))
         value = np.clip(sharp / (1.5 + 2.5 * usual) - 0.4, 0, 1)
         value = np.maximum(value, 0.95 * np.maximum(np.roll(value, 1, axis=1), np.roll(value, -1, axis=1)))
@@ -200,7 +210,8 @@ class _Patch:
         return best, both.mean(axis=0), one.mean(axis=0), through
 
     def _strip(self, box: Box, upright: bool, at: int, notched: bool) -> tuple[float, float] | None:
-        """Where a gap or a bar begins and ends about a seam, the same place twice where there is none; in patch
+        """Where a gap or a bar begins and ends about a seam, the same place twice where there is none;
+        in patch
         pixels from the box's corner. None where the line is not straight and sharp at full size."""
         first, last = self._shared(box, upright, at)
         if upright:
@@ -209,14 +220,13 @@ class _Patch:
             ends = np.array([[first, box.y0 + at + 0.5], [last, box.y0 + at + 0.5]], float)
         a, b = self.origin + (ends @ np.stack([self.along, self.down])) * self.scale
         side = edges.find_side(self.scene, None, a, b, (1.2, 1.2), between="clearest")
-        if side is None or not notched and (side.support < 0.55 or side.scatter > 0.03 * self.scene.mm):
+        if side is None or (not notched and (side.support < 0.55 or side.scatter > 0.03 * self.scene.mm)):
             return (at + 0.5, at + 0.5) if notched else None
         inward = np.array([-side.along[1], side.along[0]])
         moved = float((side.point - (a + b) / 2) @ inward) / self.scale
         half = side.along * side.length / 2
         lo, hi = _even_run(self.scene, side.point - half, side.point + half)
         return at + 0.5 + moved + lo / self.scale, at + 0.5 + moved + hi / self.scale
-
 
     def _shared(self, box: Box, upright: bool, at: int) -> tuple[float, float]:
         """From where to where there is print on both sides of a seam, in patch pixels."""
@@ -231,7 +241,7 @@ class _Patch:
         return float(base + both[0]), float(base + both[-1] + 1)
 
 
-def _peaks(values: NDArray[np.float64], least: float, apart: int) -> int:
+def _peaks(values: Array, least: float, apart: int) -> int:
     """How many separate places reach `least`."""
     places = np.flatnonzero(values >= least)
     return int((np.diff(places) > apart).sum()) + 1 if len(places) else 0
@@ -257,9 +267,11 @@ def _slender(box: Box) -> bool:
 
 
 def _even_run(scene: Scene, a: Points, b: Points) -> tuple[float, float]:
-    """The strip about a line that is the same all along, unlike pictures: a gap or a bar. Offsets in scan pixels."""
+    """The strip about a line that is the same all along, unlike pictures: a gap or a bar. Offsets in
+    scan pixels.
+    """
     reach = STRIP_MM * scene.mm
-    band = edges.take_band(scene.pixels, None, a, b, reach, reach, 1.0)
+    band = take_band(scene.pixels, None, a, b, reach, reach, 1.0)
     if band is None:
         return 0.0, 0.0
     grey = band.profile.mean(axis=2)

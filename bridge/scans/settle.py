@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bridge.scans import edges
+from bridge.scans.arrays import Array
+from bridge.scans.band import Scene
 from bridge.scans.bars import Bars
-from bridge.scans.edges import Scene, Side
+from bridge.scans.edges import Side
 from bridge.scans.geometry import Points, Quad, meet
 from bridge.scans.seams import OWN, Leaf
 
@@ -42,7 +43,7 @@ class Line:
     off: bool = False
 
 
-def settle(scene: Scene, blocked: NDArray[np.uint8], leaf: Leaf, bars: Bars) -> Found:
+def settle(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars) -> Found:
     lines = [_line(scene, blocked, leaf, bars, n) for n in range(4)]
     _look_for_borders(scene, blocked, leaf, lines)
     quad = _agree(lines, leaf.quad, BAR_WEDGE_MM * scene.mm)
@@ -52,7 +53,7 @@ def settle(scene: Scene, blocked: NDArray[np.uint8], leaf: Leaf, bars: Bars) -> 
     return Found(quad, _confidence(lines, leaf), bounded)
 
 
-def _line(scene: Scene, blocked: NDArray[np.uint8], leaf: Leaf, bars: Bars, n: int) -> Line:
+def _line(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars, n: int) -> Line:
     a, b = leaf.quad[n], leaf.quad[(n + 1) % 4]
     along = (b - a) / np.hypot(*(b - a))
     hidden = _bar_line(scene, bars, a, b)
@@ -68,7 +69,7 @@ def _line(scene: Scene, blocked: NDArray[np.uint8], leaf: Leaf, bars: Bars, n: i
     return Line(side.point, side.along, weight, side=side)
 
 
-def _look_for_borders(scene: Scene, blocked: NDArray[np.uint8], leaf: Leaf, lines: list[Line]) -> None:
+def _look_for_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) -> None:
     """Where two sides turned out to have a border hardly told from the lid, look harder for the others."""
     out = [_outward(line, leaf.quad, n) / scene.mm for n, line in enumerate(lines)]
     if sum(o > BORDER_MM for o in out) < 2:
@@ -79,7 +80,9 @@ def _look_for_borders(scene: Scene, blocked: NDArray[np.uint8], leaf: Leaf, line
         a, b = leaf.quad[n], leaf.quad[(n + 1) % 4]
         side = edges.find_side(scene, blocked, a, b, (FOOT_MM, 0.5), least=0.2)
         if side is not None and side.support > 0.2:
-            found = Line(side.point, side.along, side.support * side.length**2 / (side.scatter**2 + 0.1), side=side)
+            found = Line(
+                side.point, side.along, side.support * side.length**2 / (side.scatter**2 + 0.1), side=side
+            )
             if _outward(found, leaf.quad, n) > BORDER_MM * scene.mm:
                 lines[n] = found
 
@@ -105,9 +108,13 @@ def _bar_line(scene: Scene, bars: Bars, a: Points, b: Points) -> Line | None:
     upright = abs(along[1]) > abs(along[0])
     if abs(along[0] if upright else along[1]) > 0.05:
         return None
-    borders = ((bars.left, 0.0, 1.0), (bars.right, float(w), -1.0)) if upright else (
-        (bars.top, 0.0, 1.0),
-        (bars.bottom, float(h), -1.0),
+    borders = (
+        ((bars.left, 0.0, 1.0), (bars.right, float(w), -1.0))
+        if upright
+        else (
+            (bars.top, 0.0, 1.0),
+            (bars.bottom, float(h), -1.0),
+        )
     )
     axis = 1 if upright else 0
     for depth, border, inward in borders:
@@ -120,7 +127,8 @@ def _bar_line(scene: Scene, bars: Bars, a: Points, b: Points) -> Line | None:
         if abs(mid[1 - axis] - place) < near:
             point = mid.copy()
             point[1 - axis] = place
-            straight = np.array([0.0, math.copysign(1, along[1])]) if upright else np.array([math.copysign(1, along[0]), 0.0])
+            straight = np.zeros(2)
+            straight[axis] = math.copysign(1, along[axis])
             return Line(point, straight, 0.0, bar=True)
     return None
 
@@ -137,26 +145,31 @@ def _agree(lines: list[Line], rough: Quad, most: float) -> Quad:
     else:
         edge = rough[1] - rough[0]
         turn = math.atan2(edge[1], edge[0])
-    skew = [abs(t - turn) > AGREE and line.weight > 0 and (line.side is not None and line.side.support > 0.6)
-            for t, line in zip(turns, lines, strict=True)]
+    skew = [
+        abs(t - turn) > AGREE and line.weight > 0 and (line.side is not None and line.side.support > 0.6)
+        for t, line in zip(turns, lines, strict=True)
+    ]
     directions = []
     for n, line in enumerate(lines):
         ahead = turn + n * math.pi / 2
         directions.append(line.along if skew[n] else np.array([math.cos(ahead), math.sin(ahead)]))
-    points = [_clear_of_bar(line, direction, rough, n, most) for n, (line, direction) in enumerate(zip(lines, directions, strict=True))]
+    points = [_clear_of_bar(lines[n], directions[n], rough, n, most) for n in range(4)]
     return np.array([meet(points[n - 1], directions[n - 1], points[n], directions[n]) for n in range(4)])
 
 
 def _clear_of_bar(line: Line, direction: Points, rough: Quad, n: int, most: float) -> Points:
-    """A point to run through. Where a bar hides the side: the one that leaves all of the bar outside, unless the
-    print is so askew that it would lose more than `most` pixels; then all of the print is kept."""
+    """A point to run through.
+
+    Where a bar hides the side: the one that leaves all of the bar outside, unless the print is so askew that
+    it would lose more than `most` pixels; then all of the print is kept.
+    """
     if not line.bar:
         return line.point
     half = np.hypot(*(rough[(n + 1) % 4] - rough[n])) / 2
     inward = np.array([-direction[1], direction[0]])
     ends = sorted((line.point + line.along * s for s in (-half, half)), key=lambda p: float(p @ inward))
     wedge = float((ends[1] - ends[0]) @ inward)
-    return ends[1] if wedge <= most else ends[0]
+    return np.asarray(ends[1] if wedge <= most else ends[0])
 
 
 def _confidence(lines: list[Line], leaf: Leaf) -> float:

@@ -51,10 +51,7 @@ def split(job: Job) -> Outcome:
     with Shelf(Path(job.output), job.token) as shelf:
         for page in pages(path):
             _split_page(job, path.stem, page, shelf, outcome)
-            height, width = page.pixels.shape[:2]
-            described["pages"].append(
-                {"page": page.number, "width": width, "height": height, "dpi": page.dpi, "bits": page.bits, "notes": page.notes}
-            )
+            described["pages"].append(_described(page))
             outcome.notes += page.notes
         if job.sidecar and not job.dry_run:
             shelf.put(f"{path.stem}.json", _sidecar(outcome, described))
@@ -66,11 +63,11 @@ def _split_page(job: Job, stem: str, page: Page, shelf: Shelf, outcome: Outcome)
     detection = detect(page.opaque(), page.dpi)
     photos = detection.photos
     photos = [photos[n] for n in reading_order([photo.quad for photo in photos])]
+    if job.trim_borders:
+        photos = [_trimmed(page, photo) for photo in photos]
     prefix = f"{stem}-p{page.number}" if page.count > 1 else stem
     for n, photo in enumerate(photos, 1):
         name = f"{prefix}-{n}.{SUFFIXES[job.format]}"
-        if job.trim_borders:
-            photo = photos[n - 1] = _trimmed(page, photo)
         if not job.dry_run:
             white = np.iinfo(page.pixels.dtype).max
             crop = cut(page.pixels, photo.quad, int(white), detection.bars)
@@ -90,6 +87,12 @@ def _split_page(job: Job, stem: str, page: Page, shelf: Shelf, outcome: Outcome)
         )
     if job.preview and not job.dry_run:
         shelf.put(f"{prefix}-preview.jpg", preview(page.opaque(), photos))
+
+
+def _described(page: Page) -> dict[str, Any]:
+    height, width = page.pixels.shape[:2]
+    facts = {"page": page.number, "width": width, "height": height, "dpi": page.dpi, "bits": page.bits}
+    return {**facts, "notes": page.notes}
 
 
 def _trimmed(page: Page, photo: Photo) -> Photo:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from bridge.scans.arrays import Array
 from bridge.scans.crop import cut
 from bridge.scans.geometry import Points, Quad, sides
 
@@ -15,7 +13,7 @@ LEAST_MM = 1.0
 MOST_MM = 28.0
 
 
-def without_border(pixels: NDArray[Any], quad: Quad, dpi: float) -> Quad | None:
+def without_border(pixels: Array, quad: Quad, dpi: float) -> Quad | None:
     """The quad of the picture inside a white border; None where a side has none."""
     face = cut(pixels, quad, int(np.iinfo(pixels.dtype).max)).pixels.astype(np.float32)
     if pixels.dtype == np.uint16:
@@ -34,17 +32,16 @@ def without_border(pixels: NDArray[Any], quad: Quad, dpi: float) -> Quad | None:
     def inner(corner: Points, x: float, y: float) -> Points:
         return np.asarray(corner + across * x + down * y)
 
-    return np.array(
-        [inner(quad[0], left, top), inner(quad[1], -right, top), inner(quad[2], -right, -bottom), inner(quad[3], left, -bottom)]
-    )
+    moves = [(left, top), (-right, top), (-right, -bottom), (left, -bottom)]
+    return np.array([inner(corner, *move) for corner, move in zip(quad, moves, strict=True)])
 
 
-def _four_views(face: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+def _four_views(face: Array) -> list[Array]:
     """The print seen from its top, right, bottom and left: the first row is the outermost."""
     return [face, face.swapaxes(0, 1)[::-1], face[::-1], face.swapaxes(0, 1)]
 
 
-def _depth(view: NDArray[np.float32], mm: float) -> float:
+def _depth(view: Array, mm: float) -> float:
     """How many rows, from the first, are nothing but bright, even paper."""
     side = max(1, view.shape[1] // 8)
     rows = view[: max(2, int(MOST_MM * mm)), side:-side]
