@@ -336,9 +336,7 @@ class _Glass:
         return np.asarray(np.clip(out, 0, 255), np.float32)
 
     def spread(self, covered: Float, reach: float) -> Float:
-        """The prints' outline moved and blurred by up to `reach` mm: a lamp's shadow, or glare in the
-        glass.
-        """
+        """The prints' outline moved and blurred by up to `reach` mm: a lamp's shadow, or glare."""
         rng = self.rng
         sx, sy = rng.uniform(-reach, reach, 2) * self.mm
         moved = cv2.warpAffine(covered, np.float32([[1, 0, sx], [0, 1, sy]]), self.size)
@@ -394,9 +392,7 @@ class _Glass:
         return np.asarray(canvas + (laid - canvas) * alpha[:, :, None], np.float32)
 
     def letter(self, canvas: Float) -> tuple[Float, Quad]:
-        """A typed page, from a note to a full sheet, perhaps askew, perhaps with a letterhead or a ruled
-        table.
-        """
+        """A typed page, from a note to a full sheet, perhaps askew, perhaps with a ruled box."""
         rng = self.rng
         w, h = self.size
         full = rng.random() < 0.5

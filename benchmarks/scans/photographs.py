@@ -47,9 +47,7 @@ def cache() -> Path:
 
 
 def fetch() -> list[Path]:
-    """The photographs on disk, fetched through apt and pip at the first call; sorted, so seeds mean the
-    same.
-    """
+    """The photographs on disk, fetched at the first call; sorted, so that seeds mean the same."""
     root = cache()
     stamp = root / "complete"
     if not stamp.exists():
@@ -130,3 +128,19 @@ def load(path: Path) -> Picture:
 def pick(rng: np.random.Generator) -> Picture:
     paths = fetch()
     return load(paths[int(rng.integers(len(paths)))])
+
+
+def invented(rng: np.random.Generator) -> Picture:
+    """A picture that needs no package: clouds of colour over edges and fine grain. For tests, not figures."""
+    h, w = 700, 900
+    out = np.zeros((h, w, 3), np.float32)
+    for cells, weight in ((3, 70.0), (9, 45.0), (40, 25.0), (160, 12.0)):
+        coarse = rng.normal(0, 1, (cells, cells * 4 // 3, 3)).astype(np.float32)
+        out += weight * cv2.resize(coarse, (w, h), interpolation=cv2.INTER_CUBIC)
+    for _ in range(25):
+        centre = (int(rng.integers(w)), int(rng.integers(h)))
+        tone = [float(v) for v in rng.uniform(-90, 90, 3)]
+        blob = np.zeros_like(out)
+        cv2.ellipse(blob, centre, tuple(map(int, rng.integers(20, 160, 2))), float(rng.uniform(0, 180)), 0, 360, tone, -1)
+        out += blob
+    return np.clip(out + 115, 0, 255).astype(np.uint8)

@@ -22,9 +22,7 @@ BAR_MM2 = 1.0
 
 @dataclass
 class Verdict:
-    """Counts of photos; corner errors in mm and angles in degrees, one per corner and photo that can be
-    judged.
-    """
+    """Counts of photos; corner errors in mm, angles in degrees, of the corners and photos to be judged."""
 
     truth: int = 0
     found: int = 0
@@ -49,9 +47,7 @@ class Verdict:
 
 
 def judge(scan: Composed, found: Sequence[Quad]) -> Verdict:
-    """Compare quads in scan pixels with the truth. `good` has one entry per quad found: nothing is wrong
-    with it.
-    """
+    """Compare quads in scan pixels with the truth. `good`: of every quad found, whether it is right."""
     h, w = scan.pixels.shape[:2]
     frame = np.array([[0, 0], [w, 0], [w, h], [0, h]], float)
     if scan.document:

@@ -1,6 +1,4 @@
-"""A band across a side, laid straight: rows along the side, averaged into blocks, columns from outside
-to inside.
-"""
+"""A band across a side, laid straight: rows along it, averaged into blocks; columns from outside in."""
 
 from __future__ import annotations
 
@@ -116,9 +114,7 @@ def _free(blocked: Array, x: Array, y: Array, w: int, h: int) -> Array:
 
 @lru_cache(maxsize=64)
 def derivative(size: int, sigma: float) -> Array:
-    """A matrix that takes the Gaussian derivative of every row it is multiplied with; a step of 1 peaks
-    at 1.
-    """
+    """A matrix that takes the Gaussian derivative of each row times it; a step of 1 peaks at 1."""
     at = np.arange(size, dtype=np.float64)
     off = at[None, :] - at[:, None]
     kernel = off * np.exp(-(off**2) / (2 * sigma**2)) / sigma**2

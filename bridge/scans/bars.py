@@ -17,9 +17,7 @@ DARK = 150.0
 
 @dataclass(frozen=True)
 class Bars:
-    """Depths in pixels of the scan, a value a pixel along each border: left, right, top, bottom; 0 for
-    no bar.
-    """
+    """Depths in pixels of the scan, a value a pixel along each border; 0 where there is no bar."""
 
     left: Array
     right: Array
@@ -43,9 +41,7 @@ class Bars:
         )
 
     def paint(self, cut: Array, x0: int, y0: int, size: tuple[int, int], white: int) -> Array:
-        """A piece of the scan of `size` whose corner is (x0, y0), white under the bars; itself where
-        there are none.
-        """
+        """A piece of a scan of `size` with its corner at (x0, y0), made white under the bars."""
         h, w = cut.shape[:2]
         x, y = np.arange(x0, x0 + w)[None, :], np.arange(y0, y0 + h)[:, None]
         under = (x < self.left[y0 : y0 + h, None]) | (size[0] - 1 - x < self.right[y0 : y0 + h, None])
@@ -88,9 +84,7 @@ def _along(strip: Array, mm: float) -> Array:
 
 
 def _first_steps(grey: Array) -> tuple[Array, Array]:
-    """Where each block's dark, even start ends (nan: it has none), to a fraction of a pixel; and its
-    level.
-    """
+    """Where each block's dark, even start ends (nan: it has none), in pixels; and its level."""
     blocks, deep = grey.shape
     depth = np.full(blocks, np.nan, np.float32)
     level = np.zeros(blocks, np.float32)

@@ -25,9 +25,9 @@ class Crop:
 
 
 def cut(pixels: Array, quad: Quad, white: int, bars: Bars | None = None) -> Crop:
-    """Cut out a quad in scan pixels; what of it lies outside the scan is left out, corners and what a
-    bar hides
-    are filled `white`."""
+    """Cut out a quad in scan pixels. What of it lies outside the scan is left out; corners without
+    picture, and what a bar hides, are filled `white`.
+    """
     h, w = pixels.shape[:2]
     visible = clip(quad, frame(w, h))
     if len(visible) < 3:

@@ -115,9 +115,7 @@ def _search(
 
 
 def _lines(band: Band, live: Array, t: Array, least: float) -> tuple[list[int], Array, Array, Array]:
-    """Well supported straight lines from outside to inside; the slants tried, all scores, the best by
-    offset.
-    """
+    """Well supported lines from outside in; the slants tried, all scores, the best by offset."""
     sharp = sharpness(band.profile, 1.0) * band.clear
     outside = sharp[:, : max(4, int(band.outer * 0.8))]
     outside = outside[band.clear[:, : outside.shape[1]]]
@@ -139,9 +137,9 @@ def _lines(band: Band, live: Array, t: Array, least: float) -> tuple[list[int], 
 
 
 def _onset(lidward: Array, band: Band, t: Array, mm: float) -> tuple[float, float, float] | None:
-    """The line (offset at the middle, slant) at which, coming from outside, the lid ends for good; and
-    the share
-    of blocks that agree."""
+    """Offset at the middle and slant of the line at which, from outside, the lid ends for good; and the
+    share of blocks that agree.
+    """
     outer = max(4, int(band.outer * 0.5))
     quiet = lidward[:, :outer][band.clear[:, :outer]]
     limit = max(4.0, 4.0 * float(np.median(quiet))) if quiet.size else 4.0

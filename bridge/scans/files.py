@@ -1,6 +1,4 @@
-"""Writing without halves: everything beside its place first, then all names at once, none ever
-overwritten.
-"""
+"""Writing without halves: all beside its place first, then all names at once, none overwritten."""
 
 from __future__ import annotations
 

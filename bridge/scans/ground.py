@@ -1,6 +1,4 @@
-"""Print, paper, shadow, glare or lid: what lies on either side of a line, told by how unlike the lid it
-is.
-"""
+"""Print, paper, shadow, glare or lid: what lies beside a line, told by how unlike the lid it is."""
 
 from __future__ import annotations
 
@@ -26,8 +24,7 @@ class Ground:
         """Whether a line, crossed inwards, leads from another print back to the lid.
 
         A shadow also is less like the lid than a white border behind it, but fades within a millimetre
-        or two,
-        and is found near the rough line, not `far` outside it.
+        or two, and is found near the rough line, not `far` outside it.
         """
         inside = self._level(where, 0.35, 1.0)
         outside = self._level(where, -1.0, -0.35)
@@ -72,9 +69,7 @@ class Ground:
         return not (soft and support > 0.55 and deep < 4 and not self._even(where, deep))
 
     def _even(self, where: Array, deep: float) -> bool:
-        """Whether the inner part of a strip is of one tone. Glare is nearly so; it is brighter than the
-        lid.
-        """
+        """Whether the inner part of a strip is of one tone. Glare nearly is; it is brighter than lids."""
         outer, inner = (
             self._level(where, -0.5 * deep, -0.3 * deep),
             self._level(where, -0.3 * deep, -0.1 * deep),

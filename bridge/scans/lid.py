@@ -18,9 +18,7 @@ SHRINK = 3
 
 @dataclass(frozen=True)
 class Lid:
-    """The lid's colour at every pixel of the small picture, its noise, and how much of the border it
-    takes.
-    """
+    """The lid's colour at every pixel, its noise, and its share of the border and of the picture."""
 
     colour: Image
     sigma: float
@@ -28,19 +26,13 @@ class Lid:
     share: float
 
     def believable(self) -> bool:
-        """Whether this may be a lid: white, grey or black, and seen along the border. A sky or a wall is
-        not.
-        """
+        """Whether this may be a lid: white, grey or black, along the border. A sky or a wall is not."""
         mean = self.colour[::16, ::16].reshape(-1, 3).mean(axis=0)
         return bool(mean.max() - mean.min() < 30) and (self.border > 0.12 or self.share > 0.25)
 
 
 def find_lid(small: Image, usable: Mask) -> Lid | None:
-    """The lid of a small picture (H x W x 3, levels 0 to 255), or none where no smooth ground meets the
-    border.
-
-    `usable` is false under the scanner's own black bars.
-    """
+    """The lid of a small picture (H x W x 3, levels), or none where nothing smooth meets the border."""
     full = small.shape[1], small.shape[0]
     size = max(8, full[0] // SHRINK), max(8, full[1] // SHRINK)
     small = cv2.resize(small, size, interpolation=cv2.INTER_AREA)
@@ -108,9 +100,7 @@ def _grow(small: Image, labels: Array, candidates: list[int], chosen: Mask, calm
 
 
 def fit(small: Image, where: Mask, order: int) -> tuple[Image, float]:
-    """A polynomial of that order a channel through the pixels `where`, outliers dropped; and the noise
-    about it.
-    """
+    """A polynomial a channel through the pixels `where`, outliers dropped; and the noise about it."""
     h, w = small.shape[:2]
     index = np.flatnonzero(where)
     index = index[:: max(1, len(index) // SAMPLES)]

@@ -8,9 +8,7 @@ from bridge.scans.geometry import Quad
 
 
 def reading_order(quads: Sequence[Quad]) -> list[int]:
-    """Indices in reading order. Two photos share a row when half of the lower one's height overlaps the
-    other's.
-    """
+    """Indices in reading order. Photos share a row when their heights overlap by half of the lesser."""
     spans = [(float(q[:, 1].min()), float(q[:, 1].max()), float(q[:, 0].mean())) for q in quads]
     left = sorted(range(len(quads)), key=lambda n: (spans[n][0] + spans[n][1], spans[n][2]))
     order: list[int] = []

@@ -1,6 +1,4 @@
-"""What lies on the glass, roughly: a mask of everything that is no lid, its pieces, and a rectangle
-about each.
-"""
+"""What lies on the glass, roughly: the pieces of all that is no lid, a rectangle about each."""
 
 from __future__ import annotations
 

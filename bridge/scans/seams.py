@@ -210,9 +210,9 @@ class _Patch:
         return best, both.mean(axis=0), one.mean(axis=0), through
 
     def _strip(self, box: Box, upright: bool, at: int, notched: bool) -> tuple[float, float] | None:
-        """Where a gap or a bar begins and ends about a seam, the same place twice where there is none;
-        in patch
-        pixels from the box's corner. None where the line is not straight and sharp at full size."""
+        """Where a gap or a bar begins and ends about a seam, in patch pixels from the box's corner; the
+        same place twice where there is none. None where the line is not straight and sharp at full size.
+        """
         first, last = self._shared(box, upright, at)
         if upright:
             ends = np.array([[box.x0 + at + 0.5, last], [box.x0 + at + 0.5, first]], float)
@@ -267,9 +267,7 @@ def _slender(box: Box) -> bool:
 
 
 def _even_run(scene: Scene, a: Points, b: Points) -> tuple[float, float]:
-    """The strip about a line that is the same all along, unlike pictures: a gap or a bar. Offsets in
-    scan pixels.
-    """
+    """The strip about a line that is even all along: a gap or a bar. Offsets in scan pixels."""
     reach = STRIP_MM * scene.mm
     band = take_band(scene.pixels, None, a, b, reach, reach, 1.0)
     if band is None:
