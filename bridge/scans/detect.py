@@ -60,17 +60,22 @@ def _photos(pixels: Array, dpi: float, bars: bars_.Bars) -> list[Photo]:
     scene = Scene(pixels, half, half_scale, mm, lid.colour)
     photos = []
     for piece in found:
-        photos += _prints(scene, found, piece, bars, scale)
+        photos += _prints(scene, found, piece, bars, scale, usable)
     return _judge(photos, found, lid, (w, h), scale)
 
 
 def _prints(
-    scene: Scene, pieces: list[outline.Piece], piece: outline.Piece, bars: bars_.Bars, scale: float
+    scene: Scene,
+    pieces: list[outline.Piece],
+    piece: outline.Piece,
+    bars: bars_.Bars,
+    scale: float,
+    usable: Array,
 ) -> list[settle.Found]:
     angle = outline.leaning(piece.contour, piece.silhouette.shape)
     rough = outline.bounding(piece.contour, angle) * scale
     leaves = seams.part(scene, piece.silhouette, rough)
-    others = np.zeros_like(piece.silhouette)
+    others: Array = (~usable).astype(np.uint8)
     for other in pieces:
         if other is not piece:
             others |= other.silhouette

@@ -18,7 +18,9 @@ from bridge.scans.arrays import Array
 from bridge.scans.band import Scene, sharpness, take_band
 from bridge.scans.geometry import Points, Quad
 
+# Nearer to an outline than the lesser prints are wide, a line belongs to a picture; without a notch, sooner.
 LEAST_MM = 24.0
+LEAST_ALONE_MM = 35.0
 STRIP_MM = 4.0
 BLOCKS = 40
 NOTCH = 0.06
@@ -158,6 +160,8 @@ class _Patch:
         inner = support[int(least) : -int(least)]
         ruled = _peaks(inner, 0.8 * float(inner.max()), round(2 * self.mm)) > MOST_LINES
         whole = (support >= 0.88) & through & (not ruled)
+        alone = round(LEAST_ALONE_MM * self.mm)
+        whole[:alone] = whole[-alone:] = False
         support[~np.where(notched, support >= 0.6, whole) | (shared < 0.1)] = 0
         support[: int(least)] = 0
         support[-int(least) :] = 0

@@ -16,7 +16,7 @@ from bridge.scans.geometry import Points, Quad, meet
 from bridge.scans.seams import OWN, Leaf
 
 AGREE = math.radians(0.3)
-BAR_WEDGE_MM = 0.8
+BAR_WEDGE_MM = 0.97
 BORDER_MM = 1.5
 FOOT_MM = 26.0
 
@@ -122,7 +122,7 @@ def _bar_line(scene: Scene, bars: Bars, a: Points, b: Points) -> Line | None:
         here = depth[max(0, lo) : max(1, hi)]
         if not here.size or (here > 0).mean() < 0.3:
             continue
-        deepest = float(np.percentile(here, 99)) + 1.0
+        deepest = float(here.max()) + 1.0
         place = border + inward * deepest
         if abs(mid[1 - axis] - place) < near:
             point = mid.copy()
