@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -90,6 +91,7 @@ class _Worker:
         if closing.is_set():
             return {"problem": "was not reached"}
         if self.process is None or self.process.poll() is not None:
+            self.end()
             self.process = _start()
         process = self.process
         assert process.stdin and process.stdout
@@ -104,15 +106,21 @@ class _Worker:
             line = b""
         if not line:
             code = process.wait()
-            self.process = None
+            self.end()
             return {"problem": _loss(code)}
         reply: dict[str, Any] = json.loads(line)
         return reply
 
     def end(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):  # what was not sent yet finds nobody
+                if pipe is not None:
+                    pipe.close()
 
 
 def _start() -> subprocess.Popen[bytes]:

@@ -139,7 +139,7 @@ def _page(image: pyvips.Image, number: int, count: int) -> Page:
     bits = int(image.get("bits-per-sample")) if image.get_typeof("bits-per-sample") else 0
     palette = bool(image.get_typeof("palette"))
     if image.get_typeof("orientation") and image.get("orientation") not in (0, 1):
-        image = image.autorot()
+        image = image.copy_memory().autorot()
         notes.append("turned as its EXIF orientation says")
     profile = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else None
     image, profile = _plain(image, profile, notes)

@@ -29,13 +29,13 @@ def encode(page: Page, pixels: Array, turned: bool, format: str, quality: int) -
         notes.append("16 bit converted to 8")
     image = _image(page, pixels)
     if format == "jpeg":
-        return image.jpegsave_buffer(Q=quality, keep="icc", optimize_coding=True), notes
+        return image.jpegsave_buffer(Q=quality, optimize_coding=True), notes
     options = (
         {"bitdepth": 1, "compression": "deflate"}
         if bits == 1
         else {"compression": "deflate", "predictor": "horizontal"}
     )
-    return image.tiffsave_buffer(keep="icc", resunit="inch", **options), notes
+    return image.tiffsave_buffer(resunit="inch", **options), notes
 
 
 def _image(page: Page, pixels: Array) -> pyvips.Image:
@@ -50,8 +50,7 @@ def _image(page: Page, pixels: Array) -> pyvips.Image:
     density = page.tag / 25.4 if page.tag else 1.0
     image = image.copy(interpretation=space, xres=density, yres=density)
     if page.profile:
-        profile = page.profile
-        image = image.mutate(lambda new: new.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile))
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", page.profile)
     return image
 
 

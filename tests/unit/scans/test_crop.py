@@ -19,9 +19,9 @@ def test_a_print_that_lies_straight_is_cut_out_bit_for_bit(angle: float) -> None
     assert not crop.turned
     assert crop.pixels.shape == (500, 400, 3)
     place = np.flatnonzero((NOISE == crop.pixels[0, 0]).all(axis=2).ravel())
-    assert any(
-        np.array_equal(NOISE[p // 700 :, p % 700 :][:500, :400], crop.pixels) for p in place
-    ), "the crop is no part of the scan"
+    assert any(np.array_equal(NOISE[p // 700 :, p % 700 :][:500, :400], crop.pixels) for p in place), (
+        "the crop is no part of the scan"
+    )
 
 
 def test_a_print_that_is_askew_by_more_than_a_pixel_is_turned() -> None:

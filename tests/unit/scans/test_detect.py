@@ -15,7 +15,8 @@ DPI = 150
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
-    "category", ["standard", "edge_bar", "touching", "joined_by_bar", "overedge", "dark_lid", "lowcontrast_bw"]
+    "category",
+    ["standard", "edge_bar", "touching", "joined_by_bar", "overedge", "dark_lid", "lowcontrast_bw"],
 )
 def test_every_print_is_found_whole_and_alone(category: str, seed: int) -> None:
     scan = compose(category, 9000 + seed, DPI)

@@ -20,7 +20,9 @@ def test_a_rectangles_angle_and_size_come_back(angle: float, w: float, h: float)
 
 
 @given(angles, st.integers(0, 3), st.booleans())
-def test_corners_in_any_order_are_put_clockwise_from_the_top_left(angle: float, turn: int, mirrored: bool) -> None:
+def test_corners_in_any_order_are_put_clockwise_from_the_top_left(
+    angle: float, turn: int, mirrored: bool
+) -> None:
     quad = rectangle((0, 0), (300, 200), angle)
     shuffled = np.roll(quad, turn, axis=0)[:: -1 if mirrored else 1]
     assert clockwise(shuffled) == pytest.approx(quad)

@@ -14,7 +14,8 @@ from bridge.scans import png
 
 shapes = st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(1, 4))
 pictures = st.one_of(
-    shapes.flatmap(lambda shape: arrays(np.uint8, shape)), shapes.flatmap(lambda shape: arrays(np.uint16, shape))
+    shapes.flatmap(lambda shape: arrays(np.uint8, shape)),
+    shapes.flatmap(lambda shape: arrays(np.uint16, shape)),
 )
 
 
