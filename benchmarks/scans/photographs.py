@@ -141,6 +141,7 @@ def invented(rng: np.random.Generator) -> Picture:
         centre = (int(rng.integers(w)), int(rng.integers(h)))
         tone = [float(v) for v in rng.uniform(-90, 90, 3)]
         blob = np.zeros_like(out)
-        cv2.ellipse(blob, centre, tuple(map(int, rng.integers(20, 160, 2))), float(rng.uniform(0, 180)), 0, 360, tone, -1)
+        axes = (int(rng.integers(20, 160)), int(rng.integers(20, 160)))
+        cv2.ellipse(blob, centre, axes, float(rng.uniform(0, 180)), 0, 360, tone, -1)
         out += blob
     return np.clip(out + 115, 0, 255).astype(np.uint8)

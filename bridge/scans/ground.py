@@ -28,9 +28,9 @@ class Ground:
         """
         inside = self._level(where, 0.35, 1.0)
         outside = self._level(where, -1.0, -0.35)
-        if np.isnan(outside):
-            return far
         beyond = self._level(where, -2.5, -1.5)
+        if np.isnan(outside) or np.isnan(beyond):
+            return far
         if far and support > 0.6 and beyond < 0.75 * outside:
             return False
         if far:

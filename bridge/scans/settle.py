@@ -19,6 +19,7 @@ AGREE = math.radians(0.3)
 BAR_WEDGE_MM = 0.97
 BORDER_MM = 1.5
 FOOT_MM = 26.0
+UNSURE = 0.75
 
 
 @dataclass
@@ -50,7 +51,10 @@ def settle(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars) -> Found:
     facing = [line.side for line, edge in zip(lines, leaf.edges, strict=True) if line.side and edge == "own"]
     seen = sum(side.support > 0.5 or side.straight > 0.6 for side in facing)
     bounded = seen >= min(2, max(1, len(facing)))
-    return Found(quad, _confidence(lines, leaf), bounded)
+    confidence = _confidence(lines, leaf)
+    if _borders_differ(lines, leaf, scene.mm):
+        confidence = min(confidence, UNSURE)
+    return Found(quad, confidence, bounded)
 
 
 def _line(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars, n: int) -> Line:
@@ -70,9 +74,9 @@ def _line(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars, n: int) -> Line:
 
 
 def _look_for_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) -> None:
-    """Where two sides turned out to have a border hardly told from the lid, look harder for the others."""
+    """Where a side turned out to have a border hardly told from the lid, look harder for the others."""
     out = [_outward(line, leaf.quad, n) / scene.mm for n, line in enumerate(lines)]
-    if sum(o > BORDER_MM for o in out) < 2:
+    if max(out) <= BORDER_MM:
         return
     for n, line in enumerate(lines):
         if out[n] > BORDER_MM or leaf.edges[n] != "own" or line.bar or line.off:
@@ -85,6 +89,13 @@ def _look_for_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line
             )
             if _outward(found, leaf.quad, n) > BORDER_MM * scene.mm:
                 lines[n] = found
+
+
+def _borders_differ(lines: list[Line], leaf: Leaf, mm: float) -> bool:
+    """Whether some sides have a border outside their rough place and others, that could have one, have none."""
+    free = [n for n, line in enumerate(lines) if leaf.edges[n] == "own" and not line.bar and not line.off]
+    out = [_outward(lines[n], leaf.quad, n) > BORDER_MM * mm for n in free]
+    return any(out) and not all(out)
 
 
 def _outward(line: Line, rough: Quad, n: int) -> float:

@@ -7,18 +7,19 @@ import shutil
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from conftest import Run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.scans.batch import Workers
 from bridge.scans.png import _chunk
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def png_header(width: int, height: int, data: bytes) -> bytes:

@@ -7,15 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from conftest import Run
 
 from benchmarks.scans.compose import Composed
 from benchmarks.scans.score import judge
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_the_sidecar_tells_corners_crop_page_confidence_and_notes(
@@ -34,7 +36,7 @@ def test_the_sidecar_tells_corners_crop_page_confidence_and_notes(
 
 
 def test_names_keep_spaces_and_every_script(scan: Path, split: Run, tmp_path: Path) -> None:
-    name = "Überraschung – 夏休み 1987"
+    name = "Überraschung, 夏休み 1987"
     scan.rename(tmp_path / f"{name}.png")
     assert split(tmp_path / f"{name}.png").returncode == 0
     assert (tmp_path / "out" / f"{name}-1.png").is_file()

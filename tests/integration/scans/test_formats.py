@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import pyvips
-from conftest import Run
 
 from benchmarks.scans.compose import Composed
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def image(glass: Composed) -> pyvips.Image:

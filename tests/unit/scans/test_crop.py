@@ -18,7 +18,7 @@ def test_a_print_that_lies_straight_is_cut_out_bit_for_bit(angle: float) -> None
     crop = cut(NOISE, rectangle((350.2, 450.3), (400.1, 500.0), angle), 255)
     assert not crop.turned
     assert crop.pixels.shape == (500, 400, 3)
-    place = np.flatnonzero((NOISE == crop.pixels[0, 0]).all(axis=2).ravel())
+    place = np.flatnonzero((crop.pixels[0, 0] == NOISE).all(axis=2).ravel())
     assert any(np.array_equal(NOISE[p // 700 :, p % 700 :][:500, :400], crop.pixels) for p in place), (
         "the crop is no part of the scan"
     )
