@@ -37,10 +37,14 @@ OWN: Edges = ("own", "own", "own", "own")
 
 @dataclass(frozen=True)
 class Leaf:
-    """A rough quad, and what its sides are: top, right, bottom, left."""
+    """A rough quad, and what its sides are: top, right, bottom, left.
+
+    `doubt` is how much of a line was seen (0 to 1) that might have been a seam and was not taken for one.
+    """
 
     quad: Quad
     edges: Edges = OWN
+    doubt: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,8 @@ def part(scene: Scene, silhouette: Array, quad: Quad) -> list[Leaf]:
     patch = _Patch(scene, silhouette, quad)
     boxes = patch.split(Box(0, 0, patch.width, patch.height), 0)
     if len(boxes) == 1:
-        return [Leaf(quad)]
-    return [Leaf(patch.outward(box), box.edges) for box in boxes]
+        return [Leaf(quad, doubt=patch.doubt.get(boxes[0], 0.0))]
+    return [Leaf(patch.outward(box), box.edges, patch.doubt.get(box, 0.0)) for box in boxes]
 
 
 class _Patch:
@@ -84,6 +88,7 @@ class _Patch:
     def __init__(self, scene: Scene, silhouette: Array, quad: Quad) -> None:
         k = scene.half_scale
         self.scene = scene
+        self.doubt: dict[Box, float] = {}
         self.mm = scene.mm / k
         self.origin, self.along, self.down = _axes(quad)
         width, height = np.hypot(*(quad[1] - quad[0])) / k, np.hypot(*(quad[3] - quad[0])) / k
@@ -114,6 +119,7 @@ class _Patch:
         box = self.tighten(box)
         if depth > 5 or max(box.size) < 2 * LEAST_MM * self.mm:
             return [box]
+        self.doubt[box] = 0.0
         cuts = [cut for upright in (True, False) if (cut := self.best_cut(box, upright)) is not None]
         for cut in sorted(cuts, key=lambda c: -c.support):
             parts = [self.split(half, depth + 1) for half in _halves(box, cut)]
@@ -159,8 +165,10 @@ class _Patch:
         notched = notch > NOTCH
         inner = support[int(least) : -int(least)]
         ruled = _peaks(inner, 0.8 * float(inner.max()), round(2 * self.mm)) > MOST_LINES
-        whole = (support >= 0.88) & through & (not ruled)
         alone = round(LEAST_ALONE_MM * self.mm)
+        open_ = (support * through)[alone:-alone]
+        self.doubt[box] = max(self.doubt[box], float(open_.max()) if open_.size else 0.0)
+        whole = (support >= 0.88) & through & (not ruled)
         whole[:alone] = whole[-alone:] = False
         support[~np.where(notched, support >= 0.6, whole) | (shared < 0.1)] = 0
         support[: int(least)] = 0

@@ -20,6 +20,7 @@ BAR_WEDGE_MM = 0.97
 BORDER_MM = 1.5
 FOOT_MM = 26.0
 UNSURE = 0.75
+DOUBT = 0.8
 
 
 @dataclass
@@ -54,7 +55,11 @@ def settle(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars) -> Found:
     confidence = _confidence(lines, leaf)
     if _borders_differ(lines, leaf, scene.mm):
         confidence = min(confidence, UNSURE)
-    return Found(quad, confidence, bounded)
+    notes = []
+    if leaf.doubt > DOUBT:
+        confidence = min(confidence, UNSURE)
+        notes.append("may be more than one photo")
+    return Found(quad, confidence, bounded, notes)
 
 
 def _line(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars, n: int) -> Line:
@@ -92,7 +97,7 @@ def _look_for_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line
 
 
 def _borders_differ(lines: list[Line], leaf: Leaf, mm: float) -> bool:
-    """Whether some sides have a border outside their rough place and others, that could have one, have none."""
+    """Whether some sides have a border outside their rough place and others, that could have one, not."""
     free = [n for n, line in enumerate(lines) if leaf.edges[n] == "own" and not line.bar and not line.off]
     out = [_outward(lines[n], leaf.quad, n) > BORDER_MM * mm for n in free]
     return any(out) and not all(out)

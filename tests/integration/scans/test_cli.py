@@ -95,7 +95,9 @@ def test_ctrl_c_leaves_no_half_files(scan: Path, tmp_path: Path) -> None:
     for path in scans:
         path.write_bytes(scan.read_bytes())
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "bridge.scans", "split", *map(str, scans), "--output", str(out)]
+    # A shell starts what runs in its background with SIGINT ignored, and tests run there, too.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "bridge.scans", "split", *map(str, scans)]
+    command += ["--output", str(out)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     deadline = time.monotonic() + 30
     while not (out.exists() and any(out.glob("*.png"))):
