@@ -112,37 +112,30 @@ def _free(blocked: Array, x: Array, y: Array, w: int, h: int) -> Array:
     return np.asarray(blocked[row, column] == 0)
 
 
-@lru_cache(maxsize=64)
-def derivative(size: int, sigma: float) -> Array:
-    """A matrix that takes the Gaussian derivative of each row times it; a step of 1 peaks at 1."""
-    at = np.arange(size, dtype=np.float64)
-    off = at[None, :] - at[:, None]
-    kernel = off * np.exp(-(off**2) / (2 * sigma**2)) / sigma**2
-    kernel[np.abs(off) > 4 * sigma] = 0
-    kernel[off == 0] = 0
-    # The kernel's sum must be nought also where the band ends.
-    for row in kernel:
-        plus, minus = row[row > 0].sum(), -row[row < 0].sum()
-        if plus == 0 or minus == 0:
-            row[:] = 0
-        else:
-            row[row > 0] /= plus
-            row[row < 0] /= minus
-    return kernel.T.astype(np.float32)
+def slope(profile: Array, sigma: float) -> Array:
+    """The Gaussian derivative across, a value an offset, block and channel; a sharp step of 1 peaks at 1."""
+    return np.asarray(
+        cv2.sepFilter2D(profile, -1, _kernel(sigma), np.ones(1, np.float32), borderType=cv2.BORDER_REPLICATE)
+    ).reshape(profile.shape)
+
+
+@lru_cache(maxsize=16)
+def _kernel(sigma: float) -> Array:
+    reach = int(np.ceil(4 * sigma))
+    off = np.arange(-reach, reach + 1, dtype=np.float32)
+    kernel = off * np.exp(-(off**2) / (2 * sigma**2))
+    return np.asarray(kernel / kernel[kernel > 0].sum(), np.float32)
+
+
+def strength(slopes: Array) -> Array:
+    """All channels together."""
+    return np.asarray(np.sqrt(np.einsum("bsc,bsc->bs", slopes, slopes)), np.float32)
 
 
 def sharpness(profile: Array, sigma: float) -> Array:
     """Levels of sharp step at every offset of every block, all channels together."""
-    size = profile.shape[1]
-    narrow = apply(profile, derivative(size, sigma))
-    wide = apply(profile, derivative(size, 3 * sigma))
     # Both see a sharp step at its full height; of one blurred beyond the narrow one little is left.
-    n, w = np.sqrt((narrow**2).sum(axis=2)), np.sqrt((wide**2).sum(axis=2))
+    n, w = strength(slope(profile, sigma)), strength(slope(profile, 3 * sigma))
     # Between glare and a print the wide one passes through nought; its neighbours tell.
     w = cv2.dilate(w, np.ones((1, 5), np.uint8))
     return np.asarray(np.maximum(n - 0.6 * w, 0) / 0.35, np.float32)
-
-
-def apply(profile: Array, matrix: Array) -> Array:
-    """Every row of every channel of a profile times a matrix."""
-    return np.asarray(np.einsum("bsc,sk->bkc", profile, matrix, optimize=True), np.float32)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridge.scans.arrays import Array
-from bridge.scans.band import BLOCKS, Band, Scene, apply, derivative, lid_under, sharpness, take_band
+from bridge.scans.arrays import Array, worst
+from bridge.scans.band import BLOCKS, Band, Scene, lid_under, sharpness, slope, strength, take_band
 from bridge.scans.geometry import Points
 from bridge.scans.ground import Ground
 
@@ -88,7 +88,7 @@ def _search(
             at = int(np.flatnonzero(best >= 0.85 * best[at])[-1])
         slant = float(drift[int(score[:, at].argmax())])
         return ((at - slant / 2, at + slant / 2), True, 0.0) if best[at] >= 0.15 else None
-    lidward = np.abs(band.profile - lid).max(axis=2)
+    lidward = worst(band.profile - lid)
     onset = _onset(lidward, band, t, mm)
     ground = Ground(lidward, band.profile.mean(axis=2) - lid.mean(axis=2), band.clear, mm)
     candidates = []
@@ -175,16 +175,16 @@ def _fit(band: Band, mm: float) -> Side | None:
     """A straight line through the blocks' own sub-pixel steps, the outliers weighted down."""
     sigma = max(0.8, mm / 12)
     size = band.profile.shape[1]
-    slope = np.sqrt((apply(band.profile, derivative(size, sigma)) ** 2).sum(axis=2)) * band.clear
+    steps = strength(slope(band.profile, sigma)) * band.clear
     middle = (size - 1) / 2
     weight = np.exp(-(((np.arange(size) - middle) / (0.45 * size)) ** 2))
-    peak = (slope * weight).argmax(axis=1)
+    peak = (steps * weight).argmax(axis=1)
     peak = np.clip(peak, 1, size - 2)
     rows = np.arange(BLOCKS)
-    left, top, right = slope[rows, peak - 1], slope[rows, peak], slope[rows, peak + 1]
+    left, top, right = steps[rows, peak - 1], steps[rows, peak], steps[rows, peak + 1]
     bend = left - 2 * top + right
     at = peak + np.where(bend < 0, 0.5 * (left - right) / np.where(bend == 0, 1, bend), 0)
-    strong = (top > np.maximum(1.0, 1.2 * slope.mean(axis=1))) & (peak > 1) & (peak < size - 2)
+    strong = (top > np.maximum(1.0, 1.2 * steps.mean(axis=1))) & (peak > 1) & (peak < size - 2)
     if strong.sum() < 5:
         return None
     t = band.positions

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from bridge.scans.arrays import Array
+from bridge.scans.arrays import Array, worst
 
 Image = Array
 Mask = Array
 
 SAMPLES = 4000
 SHRINK = 3
+MOST_REGIONS = 30
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def _find(small: Image, usable: Mask) -> Lid | None:
     touch = np.bincount(labels[rim], minlength=count)[:count].astype(float)
     touch /= max(1.0, float(rim.sum()))
     share = stats[:, cv2.CC_STAT_AREA] / total
-    candidates = [n for n in range(1, count) if share[n] > 0.001]
+    candidates = [int(n) for n in np.argsort(-share[1:])[:MOST_REGIONS] + 1 if share[n] > 0.001]
     if not candidates:
         return None
     first = max(candidates, key=lambda n: 2 * touch[n] + share[n])
@@ -80,22 +81,21 @@ def _rim(usable: Mask) -> Mask:
 
 def _grow(small: Image, labels: Array, candidates: list[int], chosen: Mask, calm: Mask, rim: Mask) -> Lid:
     """Fit the first region, take in the regions that the fit explains, and fit again."""
-    order = 1
-    colour, sigma = fit(small, chosen, order)
+    regions = [np.flatnonzero(labels == n) for n in candidates]
+    colour, sigma = fit(small, chosen, 1)
     for order in (1, 2, 2):
-        away = np.abs(small - colour).max(axis=2)
+        away = worst(small - colour)
         near = max(5.0, 5 * sigma)
-        for n in candidates:
-            here = labels == n
-            if float(np.median(away[here])) < near:
-                chosen |= here
+        for region in regions:
+            if float(np.median(away.ravel()[region])) < near:
+                chosen.ravel()[region] = True
         colour, sigma = fit(small, chosen, order)
-    away = np.abs(small - colour).max(axis=2)
+    away = worst(small - colour)
     is_lid = away < max(3.0, 4 * sigma)
     chosen = is_lid & calm
     if chosen.sum() > 50:
         colour, sigma = fit(small, chosen, 3 if chosen.mean() > 0.25 else 2)
-        is_lid = np.abs(small - colour).max(axis=2) < max(3.0, 4 * sigma)
+        is_lid = worst(small - colour) < max(3.0, 4 * sigma)
     return Lid(colour, sigma, float(is_lid[rim].mean()), float(is_lid.mean()))
 
 

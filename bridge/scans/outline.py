@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from bridge.scans.arrays import Array
+from bridge.scans.arrays import Array, worst
 from bridge.scans.geometry import Quad, rectangle
 from bridge.scans.lid import Image, Lid, Mask
 
@@ -27,7 +27,7 @@ class Piece:
 
 def difference(small: Image, lid: Lid) -> tuple[Image, float]:
     """How far each pixel is from the lid (levels, the worst channel), and the noise of the lid itself."""
-    away = np.abs(small - lid.colour).max(axis=2)
+    away = worst(small - lid.colour)
     calm = away[::3, ::3]
     noise = 1.2 * float(np.median(calm[calm < 8])) if (calm < 8).any() else 1.0
     return away, noise

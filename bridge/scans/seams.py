@@ -205,16 +205,8 @@ class _Patch:
         left, right = np.roll(solid, gap + window // 2, axis=1), np.roll(solid, -gap - window // 2, axis=1)
         both = (left > 0.7) & (right > 0.7)
         one = ((left > 0.8) & (right < 0.2)) | ((left < 0.2) & (right > 0.8))
-        best = np.zeros(wide)
-        t = (np.arange(BLOCKS) + 0.5) / BLOCKS - 0.5
-        offsets = np.arange(wide)
         spread = max(1, round(0.008 * high))
-        rows = np.arange(BLOCKS)[:, None]
-        for slant in range(-spread, spread + 1):
-            index = np.clip(np.rint(offsets[None, :] + slant * t[:, None]).astype(np.intp), 0, wide - 1)
-            here = both[rows, index]
-            share = (value[rows, index] * here).sum(axis=0) / np.maximum(here.sum(axis=0), 1)
-            best = np.maximum(best, share)
+        best = _best_slanted(value * both, spread) / np.maximum(both.sum(axis=0), 1)
         near = cv2.dilate(value.astype(np.float32), np.ones((1, 2 * spread + 1), np.uint8)) > 0.3
         count = np.cumsum(both, axis=0)
         begins, ends = both & (count <= 2), both & (count > count[-1] - 2)
@@ -251,6 +243,21 @@ class _Patch:
         if len(both) < 8 * self.mm:
             return float(base), float(end)
         return float(base + both[0]), float(base + both[-1] + 1)
+
+
+def _best_slanted(value: Array, spread: int) -> Array:
+    """At each column, the largest sum down a line through it that leans by up to `spread` columns."""
+    count, wide = value.shape
+    padded = np.pad(value, ((0, 0), (spread, spread)))
+    lean = (np.arange(count) + 0.5) / count - 0.5
+    best = np.zeros(wide)
+    for slant in range(-spread, spread + 1):
+        starts = np.rint(slant * lean).astype(int) + spread
+        total = np.zeros(wide)
+        for row, start in zip(padded, starts, strict=True):
+            total += row[start : start + wide]
+        np.maximum(best, total, out=best)
+    return best
 
 
 def _peaks(values: Array, least: float, apart: int) -> int:
