@@ -63,7 +63,8 @@ def find_side(
     if not sharp:
         along = (end - start) / np.hypot(*(end - start))
         return Side((start + end) / 2, along, 0.0, mm / 4, 0.0, rough.seen, rough.length, straight)
-    near = 0.35 * mm + 2
+    # A bar's other edge may be a quarter of a millimetre away.
+    near = 0.2 * mm + 1.2 if between == "innermost" else 0.35 * mm + 2
     fine = take_band(scene.pixels, None, start, end, near, near, 1.0)
     return _fit(fine, mm) if fine is not None else None
 

@@ -25,7 +25,7 @@ STRIP_MM = 4.0
 BLOCKS = 40
 NOTCH = 0.045
 MOST_LINES = 3
-BAR_MM = 1.1
+BAR_MM = 0.95
 DARK = 150.0
 
 
@@ -115,14 +115,18 @@ class _Patch:
         corners = np.array([[box.x0, box.y0], [box.x1, box.y0], [box.x1, box.y1], [box.x0, box.y1]], float)
         return np.asarray(self.origin + (corners @ np.stack([self.along, self.down])) * self.scale)
 
-    def split(self, box: Box, depth: int) -> list[Box]:
+    def split(self, box: Box, depth: int, expected: Cut | None = None) -> list[Box]:
         box = self.tighten(box)
         if depth > 5 or max(box.size) < 2 * LEAST_MM * self.mm:
             return [box]
         self.doubt[box] = 0.0
-        cuts = [cut for upright in (True, False) if (cut := self.best_cut(box, upright)) is not None]
+        cuts = [
+            cut for upright in (True, False) if (cut := self.best_cut(box, upright, expected)) is not None
+        ]
         for cut in sorted(cuts, key=lambda c: -c.support):
-            parts = [self.split(half, depth + 1) for half in _halves(box, cut)]
+            # Prints laid in a grid: what parts the whole parts its halves, too.
+            across = next((other for other in cuts if other is not cut), None)
+            parts = [self.split(half, depth + 1, across) for half in _halves(box, cut)]
             if cut.notched or not any(len(part) == 1 and _slender(part[0]) for part in parts):
                 return [leaf for part in parts for leaf in part]
         return [box]
@@ -152,7 +156,7 @@ class _Patch:
         )
         return Box(x0, y0, x1, y1, (top, right, bottom, left))
 
-    def best_cut(self, box: Box, upright: bool) -> Cut | None:
+    def best_cut(self, box: Box, upright: bool, expected: Cut | None = None) -> Cut | None:
         pixels = self.pixels[box.y0 : box.y1, box.x0 : box.x1]
         inside = self.inside[box.y0 : box.y1, box.x0 : box.x1]
         if not upright:
@@ -170,10 +174,12 @@ class _Patch:
         self.doubt[box] = max(self.doubt[box], float(open_.max()) if open_.size else 0.0)
         whole = (support >= 0.88) & through & (not ruled)
         whole[:alone] = whole[-alone:] = False
+        base = box.x0 if upright else box.y0
+        if expected is not None and expected.upright == upright:
+            whole |= (np.abs(np.arange(wide) + base - expected.stop) < 1.5 * self.mm) & (support > 0.6)
         support[~np.where(notched, support >= 0.6, whole) | (shared < 0.1)] = 0
         support[: int(least)] = 0
         support[-int(least) :] = 0
-        base = box.x0 if upright else box.y0
         for _ in range(3):
             at = int((support + 0.3 * np.minimum(notch, 1) * (support > 0)).argmax())
             if support[at] == 0:
