@@ -39,22 +39,22 @@ def find_side(
     a: Points,
     b: Points,
     reach: tuple[float, float],
-    between: str = "",
+    clearest: bool = False,
     least: float = 0.3,
 ) -> Side | None:
     """The side from `a` to `b` of a print that lies to the right of it, searched from reach[0] mm outside to
     reach[1] mm inside. `blocked` is nonzero (on a grid of its own scale) where something else lies.
     None where the side is off the scan.
 
-    `least` is the share of blocks that must show a line. Between two prints nothing is outermost: `between`
-    takes the "clearest" line, or of the clear ones the "innermost", which leaves out a bar between them.
+    `least` is the share of blocks that must show a line. Between two prints nothing is
+    outermost: there, take the `clearest` line.
     """
     mm, k = scene.mm, scene.half_scale
     rough = take_band(scene.half, blocked, a / k, b / k, reach[0] * mm / k, reach[1] * mm / k, 1.0)
     if rough is None:
         return None
     lid = None if scene.lid is None else lid_under(rough, scene)
-    found = _search(rough, lid, mm / k, between, least)
+    found = _search(rough, lid, mm / k, clearest, least)
     if found is None:
         return None
     line, sharp, straight = found
@@ -63,14 +63,13 @@ def find_side(
     if not sharp:
         along = (end - start) / np.hypot(*(end - start))
         return Side((start + end) / 2, along, 0.0, mm / 4, 0.0, rough.seen, rough.length, straight)
-    # A bar's other edge may be a quarter of a millimetre away.
-    near = 0.2 * mm + 1.2 if between == "innermost" else 0.35 * mm + 2
+    near = 0.35 * mm + 2
     fine = take_band(scene.pixels, None, start, end, near, near, 1.0)
     return _fit(fine, mm) if fine is not None else None
 
 
 def _search(
-    band: Band, lid: Array | None, mm: float, between: str, least: float
+    band: Band, lid: Array | None, mm: float, clearest: bool, least: float
 ) -> tuple[tuple[float, float], bool, float] | None:
     """Offsets (pixels from the band's outer edge) at the side's two ends, and whether a sharp line is there.
 
@@ -82,11 +81,10 @@ def _search(
         return None
     t = band.positions / band.length - 0.5
     lines, drift, score, best = _lines(band, live, t, least)
-    if between or lid is None:
-        near = 1 - 0.3 * np.abs(np.arange(len(best)) - band.outer) / max(1.0, band.outer)
+    if clearest or lid is None:
+        away = np.abs(np.arange(len(best)) - band.outer) / mm
+        near = np.where(away < 0.6, 1 - 0.5 * away, 0)
         at = int((best * near).argmax())
-        if between == "innermost":
-            at = int(np.flatnonzero(best >= 0.85 * best[at])[-1])
         slant = float(drift[int(score[:, at].argmax())])
         return ((at - slant / 2, at + slant / 2), True, 0.0) if best[at] >= 0.15 else None
     lidward = worst(band.profile - lid)

@@ -229,7 +229,7 @@ class _Patch:
         else:
             ends = np.array([[first, box.y0 + at + 0.5], [last, box.y0 + at + 0.5]], float)
         a, b = self.origin + (ends @ np.stack([self.along, self.down])) * self.scale
-        side = edges.find_side(self.scene, None, a, b, (1.2, 1.2), between="clearest")
+        side = edges.find_side(self.scene, None, a, b, (1.6, 1.6), clearest=True)
         if side is None or (not notched and (side.support < 0.55 or side.scatter > 0.03 * self.scene.mm)):
             return (at + 0.5, at + 0.5) if notched else None
         inward = np.array([-side.along[1], side.along[0]])

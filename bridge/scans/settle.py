@@ -68,10 +68,10 @@ def _line(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars, n: int) -> Line:
     hidden = _bar_line(scene, bars, a, b)
     if hidden is not None:
         return hidden
+    if leaf.edges[n] == "strip":
+        return Line((a + b) / 2, along, 0.0, bar=True)
     own = leaf.edges[n] == "own"
-    # Beyond a strip's edge lies the strip; a plain seam may be half a millimetre off either way.
-    reach = (8.0, 6.0) if own else (0.15, 0.5) if leaf.edges[n] == "strip" else (0.5, 0.5)
-    side = edges.find_side(scene, blocked, a, b, reach, between="" if own else "innermost")
+    side = edges.find_side(scene, blocked, a, b, (8.0, 6.0) if own else (1.6, 1.6), clearest=not own)
     if side is None:
         return Line((a + b) / 2, along, 0.0, off=not _on_scan(scene, (a + b) / 2))
     weight = side.support * side.length**2 / (side.scatter**2 + 0.1) if side.support > 0.2 else 0.0
@@ -198,4 +198,4 @@ def _confidence(lines: list[Line], leaf: Leaf) -> float:
             scores.append(0.5)
         else:
             scores.append(0.6 + 0.4 * min(1.0, line.side.support / 0.7))
-    return round(float(min(scores) * 0.7 + np.mean(scores) * 0.3) * (0.95 if leaf.edges != OWN else 1.0), 3)
+    return round(float(min(scores) * 0.7 + np.mean(scores) * 0.3) * (0.9 if leaf.edges != OWN else 1.0), 3)
