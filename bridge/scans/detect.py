@@ -96,7 +96,8 @@ def _judge(
 ) -> list[Photo]:
     w, h = size
     covered = sum(piece.area for piece in found) * scale * scale / (w * h)
-    if photos and covered > 0.1 and not any(photo.bounded for photo in photos):
+    surrounded = lid.border > 0.85
+    if photos and covered > 0.1 and not surrounded and not any(photo.bounded for photo in photos):
         return [_whole(w, h, 0.6, "no edge of a print in sight")]
     return [Photo(photo.quad, photo.confidence, photo.notes) for photo in photos]
 

@@ -103,7 +103,7 @@ def _search(
         ):
             continue
         if onset is not None:
-            lo = max(0, int(onset[0] - 0.5 * mm))
+            lo = min(max(0, int(onset[0] - 0.5 * mm)), len(best) - 1)
             soft = float(best[lo : max(lo, int(onset[0] + 0.5 * mm)) + 1].max()) < 0.3
             if ground.costs(onset[0] + onset[1] * t, where, support, soft):
                 break

@@ -50,7 +50,7 @@ def settle(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars) -> Found:
     _look_for_borders(scene, blocked, leaf, lines)
     quad = _agree(lines, leaf.quad, BAR_WEDGE_MM * scene.mm)
     facing = [line.side for line, edge in zip(lines, leaf.edges, strict=True) if line.side and edge == "own"]
-    seen = sum(side.support > 0.5 or side.straight > 0.6 for side in facing)
+    seen = sum(side.support > 0.35 or side.straight > 0.6 for side in facing)
     bounded = seen >= min(2, max(1, len(facing)))
     confidence = _confidence(lines, leaf)
     if _borders_differ(lines, leaf, scene.mm):
