@@ -128,7 +128,8 @@ def _print_row(category: str, tallies: dict[str, Tally]) -> None:
     for name, tally in tallies.items():
         faults = ", ".join(f"{count} {fault}" for fault, count in tally.faults.items() if count) or "-"
         print(
-            f"| {category} | {name} | {tally.perfect}/{tally.scans} | {tally.photos} | {faults} | {_precision(tally)} |",
+            f"| {category} | {name} | {tally.perfect}/{tally.scans} | {tally.photos} | {faults} |"
+            f" {_precision(tally)} |",
             flush=True,
         )
 
@@ -152,9 +153,7 @@ def _print_total(results: dict[str, dict[str, Tally]]) -> None:
         _print_row("all", {name: tally})
         if tally.sure:
             right = sum(tally.sure)
-            print(
-                f"above 0.9: {len(tally.sure)} photos, {right} of them perfect ({right / len(tally.sure):.2%})"
-            )
+            print(f"above 0.9: {len(tally.sure)} photos, {right / len(tally.sure):.2%} of them perfect")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What a person would find elsewhere: the usual OpenCV scripts, and ImageMagick's connected components.
 
-Written from the published recipes, with their usual constants. multicrop and GIMP's divide are in no registry.
+Written from the published recipes, with their usual constants. multicrop is in no registry.
 """
 
 from __future__ import annotations

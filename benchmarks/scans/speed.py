@@ -1,4 +1,4 @@
-"""Seconds and memory of one A4 scan with three prints askew, beside the floor: decode, turn and encode alone."""
+"""Seconds and memory of an A4 scan with three prints askew, beside the floor: read, turn and write."""
 
 from __future__ import annotations
 
@@ -40,9 +40,8 @@ def report() -> None:
         path = _timing_scan(Path(folder))
         one = _median(lambda: _in_process(path, Path(folder)))
         floor = _median(lambda: _floor(path, Path(folder)))
-        print(
-            f"load {os.getloadavg()[0]:.1f}; {one:.3f} s a scan, the floor {floor:.3f} s, ratio {one / floor:.2f}"
-        )
+        print(f"load {os.getloadavg()[0]:.1f}")
+        print(f"{one:.3f} s a scan, the floor {floor:.3f} s, ratio {one / floor:.2f}")
         print(f"peak memory of a worker: {_peak(path, Path(folder)):.0f} MB")
         print(f"start-up (--help): {_median(_help):.3f} s")
         print(f"two processes: {_two(path, Path(folder)):.2f} times the rate of one")
@@ -66,7 +65,7 @@ def _in_process(path: Path, folder: Path) -> None:
 
 
 def _floor(path: Path, folder: Path) -> None:
-    """Decode the scan and encode the same crops, turned the same, with the product's own reader and writer."""
+    """Decode the scan, turn and encode the same crops, with the product's own reader and writer."""
     from bridge.scans.crop import cut
     from bridge.scans.decode import pages
     from bridge.scans.encode import encode
