@@ -61,8 +61,11 @@ class Workers:
         self.closing.set()
         self.executor.shutdown(wait=False, cancel_futures=True)
         for worker in self.all:
-            worker.end()
+            worker.kill()
+        # The threads see their workers' end; only then may the pipes they read be closed.
         self.executor.shutdown(wait=True)
+        for worker in self.all:
+            worker.end()
 
     def _one(self, scan: Path, request: dict[str, Any]) -> Answer:
         worker = self.idle.get()
@@ -110,6 +113,10 @@ class _Worker:
             return {"problem": _loss(code)}
         reply: dict[str, Any] = json.loads(line)
         return reply
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
 
     def end(self) -> None:
         process, self.process = self.process, None
