@@ -15,3 +15,46 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 venv: $(STAMP) ## the virtual environment, with everything for development
+
+.PHONY: test test-all campaign check coverage
+test: $(STAMP) ## what an ordinary user can run; says what was left out
+	$(BIN)/pytest -m "not root"
+
+test-all: $(STAMP) ## (root) everything, with real servers in boxes; nothing skipped
+	tests/machine.sh
+	$(BIN)/pytest --no-skips --durations=15
+
+check: $(STAMP) ## style, types, who imports whom, coverage
+	$(BIN)/ruff check --quiet
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	@$(MAKE) --no-print-directory coverage
+
+# What decides about a person's wish, and what runs as root: every branch.
+coverage: $(STAMP)
+	$(BIN)/coverage run --branch -m pytest --quiet -m "not root" tests/unit
+	$(BIN)/coverage report --include='bridge/keeper.py,bridge/helper/*' --show-missing --skip-covered --fail-under=100
+
+.PHONY: install uninstall
+install: ## (root) put it on this machine, or renew what is there
+	@systemd/install.sh
+
+uninstall: ## (root) take it back; PURGE=1: configuration and state too
+	@PURGE=$(PURGE) systemd/uninstall.sh
+
+.PHONY: run
+run: $(STAMP) ## a bridge to try: no root, no systemd, tiles that do something real
+	@mkdir -p .state
+	@$(BIN)/bellpull --config $(or $(CONFIG),bridge/demo.yaml) --state-dir .state run
+
+.PHONY: bench bench-bridge
+bench: bench-bridge bench-homekit ## (root) everything that is measured (docs/benchmarks.md)
+
+bench-bridge: $(STAMP) ## (root) how fast and how small the bridge is, on a real systemd; six minutes
+	@tests/machine.sh
+	@$(BIN)/python -m benchmarks.bridge
+
+.PHONY: bench-homekit
+bench-homekit: $(STAMP) ## (root) against Homebridge, hap-nodejs and plain HAP-python; needs Node.js; a quarter of an hour
+	@$(BIN)/python -m benchmarks.homekit

@@ -1,0 +1,136 @@
+"""`kind: services`: systemd units as one tile, started in order and stopped in reverse."""
+
+import re
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from bridge.contract import Accessory, Failed, Grant, Refused, State, UnitGrant
+from bridge.kind import Kind
+from bridge.schema import From, Node, Wrong, text
+from bridge.tools import Tools
+from bridge.tools.systemd import TYPES, Systemd, Unit
+
+UNTOLD = ("simple", "exec", "idle")  # service types that are "started" before their program could fail
+FIRST_BREATH = 0.1  # seconds such a program is looked at before its start is believed
+
+
+def unit_name(node: Node) -> str:
+    """A unit's full name; ".service" is added where no type is given."""
+    written = text(node)
+    name = written if written.rpartition(".")[2] in TYPES else f"{written}.service"
+    if len(name) > 200 or not re.fullmatch(
+        r"[A-Za-z0-9:_.\\-]+(@[A-Za-z0-9:_.\\-]+)?\.[a-z]+", name, re.ASCII
+    ):
+        raise Wrong(
+            f"{written!r} is not the name of a unit; write one that `systemctl list-unit-files` shows"
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class Services(Kind):
+    """On when every unit is active; turned off, all of them are stopped."""
+
+    units: tuple[Annotated[str, From(unit_name)], ...]
+
+    can_restart = True
+
+    def open(self, key: str, tools: Tools) -> Accessory:
+        return Units(self.units, tools)
+
+    def problems(self) -> Iterable[tuple[str, str]]:
+        for unit in {unit for unit in self.units if self.units.count(unit) > 1}:
+            yield "units", f"{unit} is listed twice; remove one"
+
+    def grants(self, key: str) -> Iterable[Grant]:
+        return [UnitGrant(unit) for unit in self.units]
+
+    async def doubts(self, tools: Tools) -> Iterable[str]:
+        units = await tools.systemd.read(self.units)
+        doubts = [f"{unit.name} {_state(unit)} on this machine" for unit in units if unit.load != "loaded"]
+        return doubts + list(_guests(units))
+
+
+class Units(Accessory):
+    """The units of one tile, seen over D-Bus and moved by the helper."""
+
+    def __init__(self, names: Sequence[str], tools: Tools) -> None:
+        self._names = names
+        self._tools = tools
+
+    @property
+    def _systemd(self) -> Systemd:
+        return self._tools.systemd
+
+    async def watch(self) -> AsyncGenerator[State, None]:
+        async with aclosing(self._systemd.watch(self._names)) as reads:
+            async for units in reads:
+                yield state_of(units)
+
+    async def set(self, on: bool) -> State:
+        units = await self._systemd.read(self._names)
+        if on:
+            for unit in units:
+                if unit.missing or unit.load == "masked":
+                    raise Failed(f"{unit.name} {_state(unit)}")
+            for unit in units:
+                if not unit.up or unit.job:
+                    await self._move("unit-start", unit)
+        else:
+            for unit in reversed(units):
+                if not unit.down or unit.job:
+                    await self._move("unit-stop", unit)
+        return state_of(await self._systemd.read(self._names))
+
+    async def restart(self) -> State:
+        units = await self._systemd.read(self._names)
+        running = [unit for unit in units if not unit.down]
+        if not running:
+            raise Refused(f"nothing to restart: {state_of(units).reason}")
+        for unit in running:
+            await self._move("unit-restart", unit)
+        return state_of(await self._systemd.read(self._names))
+
+    async def _move(self, verb: str, unit: Unit) -> None:
+        """Have one job queued and wait for its end; Failed with systemd's reason."""
+        async with self._systemd.jobs(unit) as jobs:
+            await self._tools.root.call(verb, unit.name)
+            after, result = await jobs.end()
+        if verb != "unit-stop" and after.up and await self._systemd.property(after, "Type") in UNTOLD:
+            after = await self._systemd.steady(after, FIRST_BREATH)
+        if result not in ("done", "skipped") or (verb != "unit-stop" and after.active == "failed"):
+            why = await self._systemd.property(after, "Result") if after.active == "failed" else result
+            what = {"unit-start": "start", "unit-stop": "stop", "unit-restart": "restart"}[verb]
+            raise Failed(f"{unit.name} did not {what} ({why or result}); see `journalctl -u {unit.name}`")
+
+
+def state_of(units: Sequence[Unit]) -> State:
+    """One tile's fact from its units': on when all are active."""
+    down = [unit for unit in units if not unit.up]
+    return State(
+        on=not down,
+        moving=any(unit.moving for unit in units),
+        died=any(unit.active == "failed" or unit.sub.startswith("auto-restart") for unit in down),
+        reason=", ".join(f"{unit.name} {_state(unit)}" for unit in down),
+    )
+
+
+def _guests(units: Iterable[Unit]) -> Iterable[str]:
+    """libvirt-guests is "active" without a guest running, and starts none unless it is told to."""
+    for unit in units:
+        files = [Path("/etc/default/libvirt-guests"), Path("/etc/sysconfig/libvirt-guests")]
+        if unit.name == "libvirt-guests.service" and unit.load == "loaded":
+            said = [file.read_text(errors="replace") for file in files if file.is_file()]
+            if not any(re.search(r"^\s*ON_BOOT=[\"']?start\b", words, re.MULTILINE) for words in said):
+                yield f"libvirt-guests starts no guest when turned on; write ON_BOOT=start into {files[0]}"
+
+
+def _state(unit: Unit) -> str:
+    if unit.load == "not-found":
+        return "does not exist"
+    if unit.load != "loaded":
+        return f"is {unit.load}"
+    return f"is {unit.active} ({unit.sub})" if unit.sub.startswith("auto-restart") else f"is {unit.active}"

@@ -1,0 +1,196 @@
+"""The composition root: the only place that sees everything."""
+
+import asyncio
+import fcntl
+import gc
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bridge import __version__, log, notify
+from bridge.adapters import Broken, Restarting
+from bridge.config import TROUBLE, Config, Entry
+from bridge.contract import Accessory, Change, Listener
+from bridge.control import CannotListen, Control
+from bridge.homekit import Companion, HomeKit, HomeKitError, Settings
+from bridge.journal import Journal
+from bridge.keeper import Keeper
+from bridge.paths import Paths
+from bridge.tools import Tools
+from bridge.tools.fence import hide_from_children
+
+FIRST_LOOK = 0.5  # seconds that the start waits for tiles to know how they stand
+
+logger = logging.getLogger(__name__)
+
+
+class AppError(Exception):
+    """The bridge cannot run; one line for a person."""
+
+
+class App:
+    """One bridge: its tiles, and everyone who shows them. To be made on the running loop."""
+
+    def __init__(self, config: Config, paths: Paths) -> None:
+        self.tools = Tools(secrets=paths.keys)
+        self.journal = Journal(paths.journal)
+        self.keepers: dict[str, Keeper] = {}
+        kinds = {entry.key: entry.kind_name for entry in config.accessories}
+        self.control = Control(paths, self.keepers, kinds, self.journal)
+        listeners: list[Listener] = [self.journal, self.control]
+        for entry in config.accessories:
+            self.keepers[entry.key] = self._keeper(entry, listeners)
+        self.homekit = HomeKit(
+            Settings(config.bridge.name, config.bridge.address, config.bridge.port, config.bridge.setup_code),
+            list(self.keepers.values()),
+            paths.keys,
+            version=__version__,
+            companions=[
+                Companion(f"{entry.key}.trouble", f"{entry.name} {TROUBLE}")
+                for entry in config.accessories
+                if entry.trouble
+            ],
+            identified=self._identified,
+        )
+        listeners.append(self.homekit)
+        self.control.home = self.homekit
+
+    def _keeper(self, entry: Entry, listeners: list[Listener]) -> Keeper:
+        return Keeper(
+            entry.key,
+            entry.name,
+            self._opened(entry),
+            deadline=entry.deadline,
+            ignores_bulk=entry.ignores_bulk,
+            listeners=listeners,
+        )
+
+    def _opened(self, entry: Entry) -> Accessory:
+        if entry.kind is None:
+            return Broken(entry.broken)
+        try:
+            accessory = entry.kind.open(entry.key, self.tools)
+        except Exception as error:
+            logger.exception("%s: cannot be opened", entry.key)
+            return Broken(f"cannot be opened: {type(error).__name__}: {error}")
+        return Restarting(accessory) if entry.action == "restart" else accessory
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        tasks = [asyncio.create_task(keeper.run(), name=key) for key, keeper in self.keepers.items()]
+        tasks.append(asyncio.create_task(_show_life(tasks.copy()), name="watchdog"))
+        try:
+            await self.control.start()
+            await self._first_looks()
+            await self.homekit.start()
+            gc.freeze()  # all of this stays to the end: looking it through at exit alone takes 30 ms
+            notify.tell("READY=1", f"STATUS={len(self.keepers)} accessories")
+            self._greet()
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
+        finally:
+            notify.tell("STOPPING=1")
+            await self._close(tasks)
+
+    async def _first_looks(self) -> None:
+        """Let phones find tiles that know how they stand."""
+        looks = [keeper.looked.wait() for keeper in self.keepers.values()]
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*looks), FIRST_LOOK)
+
+    async def _close(self, tasks: list[asyncio.Task[None]]) -> None:
+        await asyncio.gather(*(keeper.close() for keeper in self.keepers.values()))
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=1.0)
+        await self.homekit.stop()
+        await self.control.stop()
+        await self.tools.close()
+        await self.journal.close()
+
+    def _identified(self, name: str) -> None:
+        """Somebody has pressed "identify" in the Home app; `name` is empty for the bridge itself."""
+        logger.warning("a phone asks which one this is: %s", name or "the bridge itself")
+        keeper = next((keeper for keeper in self.keepers.values() if keeper.name == name), None)
+        shown = keeper.shown if keeper else None
+        asked = Change(
+            keeper.key if keeper else "bridge", time.time(), shown, shown, "HomeKit", "asks which one this is"
+        )
+        self.journal.changed(asked)
+        self.control.changed(asked)
+
+    def _greet(self) -> None:
+        """The setup code belongs on a person's terminal, never in a log."""
+        logger.info(
+            "%d accessories, %s", len(self.keepers), "paired" if self.homekit.paired else "not paired yet"
+        )
+        if not self.homekit.paired and not log.for_journal():
+            from bridge.pairing import invitation
+
+            print(invitation(self.homekit.setup_code, self.homekit.setup_uri), flush=True)
+
+
+async def _show_life(keepers: list[asyncio.Task[None]]) -> None:
+    """Feed systemd's watchdog while the loop turns and every Keeper lives."""
+    interval = notify.watchdog_interval()
+    while True:
+        if interval is None:
+            await asyncio.Event().wait()
+        elif not any(task.done() for task in keepers):
+            notify.tell("WATCHDOG=1")
+        await asyncio.sleep(interval or 0)
+
+
+def serve(config: Config, paths: Paths) -> None:
+    """Run the bridge in this process until it is told to stop; raises AppError."""
+    os.umask(0o077)
+    _prepare(paths)
+    hide_from_children()
+    with _only_one(paths.state / "lock"):
+        asyncio.run(_run(config, paths))
+
+
+async def _run(config: Config, paths: Paths) -> None:
+    try:
+        await App(config, paths).run()
+    except (HomeKitError, CannotListen) as error:
+        raise AppError(str(error)) from None
+
+
+def _prepare(paths: Paths) -> None:
+    try:
+        paths.state.mkdir(parents=True, exist_ok=True)
+        paths.keys.mkdir(mode=0o700, exist_ok=True)
+        paths.keys.chmod(0o700)
+    except OSError as error:
+        raise _unusable(error, paths.state) from None
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """Hold the lock that keeps two bridges from sharing one state."""
+    try:
+        file = path.open("w")
+    except OSError as error:
+        raise _unusable(error, path) from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AppError(f"{path.parent}: another bridge is running with this state") from None
+        yield
+
+
+def _unusable(error: OSError, path: Path) -> AppError:
+    where = error.filename or path
+    return AppError(f"{where}: cannot be used for the bridge's state: {error.strerror}; choose a --state-dir")

@@ -1,0 +1,208 @@
+"""What an accessory kind promises, and the words everyone uses about it.
+
+A person makes a *wish*; the machine is observed and states the *fact*; one Keeper per
+accessory follows the wish until it is over. Standard library only: kinds, Keeper, faces
+and journal share this module and need nothing else of each other.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The fact: what the machine says of an accessory right now.
+
+    on       True or False; None while it cannot be observed
+    moving   a transition is under way, so `on` is not the last word
+    died     it is off because it failed, not because somebody turned it off
+    reason   one line for a person ("nmbd.service is failed"), may be empty
+    """
+
+    on: bool | None
+    moving: bool = False
+    died: bool = False
+    reason: str = ""
+
+
+class Outcome(StrEnum):
+    """How a wish ended."""
+
+    MET = "met"
+    FAILED = "failed"  # it was tried and did not happen
+    REFUSED = "refused"  # not in this state
+    DENIED = "denied"  # the machine does not let the bridge do it
+    UNAVAILABLE = "unavailable"  # the accessory cannot be observed or reached
+    LATE = "late"  # the deadline passed; the machine may still be on its way
+    SUPERSEDED = "superseded"  # a newer wish took its place
+    DROPPED = "dropped"  # the bridge stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The end of a wish: its outcome and, unless it was met, the reason in one line."""
+
+    outcome: Outcome
+    reason: str = ""
+
+
+class Trouble(Exception):
+    """Raised by a kind that cannot do what was asked; the text is one line for a person."""
+
+    outcome = Outcome.FAILED
+
+    @property
+    def verdict(self) -> Verdict:
+        return Verdict(self.outcome, str(self))
+
+
+class Failed(Trouble):
+    """It was tried, and it did not happen."""
+
+
+class Refused(Trouble):
+    """It cannot be done in the state the accessory is in."""
+
+    outcome = Outcome.REFUSED
+
+
+class Denied(Trouble):
+    """The bridge lacks the privilege."""
+
+    outcome = Outcome.DENIED
+
+
+class Unavailable(Trouble):
+    """The accessory cannot be observed or reached now."""
+
+    outcome = Outcome.UNAVAILABLE
+
+
+class Accessory(ABC):
+    """One thing that can be on or off. All methods run on the event loop and never block it.
+
+    rest: None for a toggle. A momentary accessory rests at this value; setting the other
+    one does something, and when that is done it is back at rest.
+    """
+
+    rest: bool | None = None
+
+    @abstractmethod
+    def watch(self) -> AsyncGenerator[State, None]:
+        """Yield the state now, and again after every change, for ever.
+
+        Each state is true when it is yielded, never an older one. Raise Unavailable (any
+        other exception is a bug and is logged as one) when observing is not possible; the
+        Keeper shows "unknown" and calls watch() again after a pause.
+        """
+
+    @abstractmethod
+    async def set(self, on: bool) -> State:
+        """Make it so, and return the state seen afterwards; `moving` when it takes longer.
+
+        Called with what is so already, too. Raise a Trouble when it did not happen.
+        Cancelled when the wish is superseded or late: return soon then.
+        """
+
+    async def restart(self) -> State:
+        """Restart what runs, never start what does not (Refused then); the state afterwards."""
+        raise Refused("this accessory cannot be restarted")
+
+
+@dataclass(eq=False, slots=True)
+class Wish:
+    """What somebody wants of an accessory, from the moment it is made until its verdict.
+
+    since and deadline are loop times in seconds; verdict never carries an exception.
+    """
+
+    key: str
+    on: bool
+    who: str
+    since: float
+    deadline: float
+    verdict: asyncio.Future[Verdict]
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of the story: a wish begun, a wish ended, or a state that was seen.
+
+    old, new   what the tile stood at before and after (None: unknown)
+    who        a controller, a CLI user, or "observed"
+    wish       number of the wish, 0 for what was only observed
+    wanted     what the wish asked for
+    outcome    None while the wish is on its way, and for what was only observed
+    took       seconds from the wish to its end
+    """
+
+    key: str
+    at: float
+    old: bool | None
+    new: bool | None
+    who: str
+    reason: str = ""
+    died: bool = False
+    wish: int = 0
+    wanted: bool | None = None
+    outcome: Outcome | None = None
+    took: float | None = None
+
+
+class Tile(Protocol):
+    """What a face (HomeKit, the control socket) sees of an accessory: its Keeper."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def rest(self) -> bool | None:
+        """As Accessory.rest: None for a toggle."""
+        ...
+
+    @property
+    def shown(self) -> bool | None:
+        """What the tile stands at: the wanted value while a wish runs, else the settled fact."""
+        ...
+
+    def wish(self, on: bool, who: str, *, bulk: bool = False) -> Wish:
+        """Make a wish; returns at once. `bulk`: one of several turned off by the same request."""
+        ...
+
+
+class Listener(Protocol):
+    """Who hears what happens to a tile. Called on the loop; must not block or raise."""
+
+    def shown(self, tile: Tile) -> None:
+        """`tile.shown` has changed."""
+
+    def changed(self, change: Change) -> None:
+        """A line for the journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitGrant:
+    """A systemd unit that root may be asked to start, stop and restart."""
+
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandGrant:
+    """Commands that root may be asked to run; `timeout` in seconds."""
+
+    key: str
+    on: tuple[str, ...] | None
+    off: tuple[str, ...] | None
+    timeout: float
+
+
+Grant = UnitGrant | CommandGrant

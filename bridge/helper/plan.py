@@ -1,0 +1,31 @@
+"""What a verb wants done."""
+
+from collections.abc import Sequence
+
+
+class Plan:
+    """A program to run as root, and how long to wait for it.
+
+    argv      absolute program and arguments
+    first     the same, of what has to be done before it
+    deadline  seconds after which the program is ended, whatever it does
+    timeout   seconds that the owner's own command has, if there is one in argv
+    detached  the work is systemd's: it goes on when nobody waits for the program
+    """
+
+    __slots__ = ("argv", "deadline", "detached", "first", "timeout")
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        deadline: float,
+        first: Sequence[str] = (),
+        timeout: float | None = None,
+        detached: bool = False,
+    ) -> None:
+        self.argv = tuple(argv)
+        self.first = tuple(first)
+        self.deadline = deadline
+        self.timeout = timeout
+        self.detached = detached

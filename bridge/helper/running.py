@@ -1,0 +1,77 @@
+"""Carries out a Plan: one child, one deadline, one verdict."""
+
+import os
+import signal
+import time
+
+from . import trust
+from .answer import Refusal
+from .plan import Plan
+from .process import ENVIRONMENT, signals_with_a_choice
+
+GOODBYES = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM}
+
+
+def run(plan: Plan) -> None:
+    """Run it to its end; Refusal with code unsafe, failed, timeout or interrupted."""
+    trust.inspect_command(plan.argv)
+    if plan.first:
+        run(Plan(plan.first, deadline=plan.deadline))
+    started = time.monotonic()
+    child, errors = _spawn(plan)
+    code = _wait(child, plan)
+    if code == 0:
+        return
+    if plan.timeout is not None and time.monotonic() - started >= plan.timeout:
+        raise Refusal("timeout", f"the command took longer than {plan.timeout:g} s and was ended")
+    raise Refusal("failed", _last_line(errors) or _why(code))
+
+
+def _spawn(plan: Plan) -> tuple[int, int]:
+    """Start the program: (process id, descriptor that holds what it wrote to stderr)."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    null = "/dev/null"
+    child = os.posix_spawn(
+        plan.argv[0],
+        plan.argv,
+        ENVIRONMENT,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, null, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, null, os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_DUP2, writer, 2),
+        ],
+        setsigmask=(),
+        setsigdef=signals_with_a_choice(),
+    )
+    os.close(writer)
+    return child, reader
+
+
+def _wait(child: int, plan: Plan) -> int:
+    """The exit code of `child`, negative for a signal; Refusal when it is not waited for."""
+    end = time.monotonic() + plan.deadline
+    heard = {signal.SIGCHLD, *(GOODBYES if plan.detached else ())}
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        came = signal.sigtimedwait(heard, max(0.0, end - time.monotonic()))
+        if came is None:
+            os.kill(child, signal.SIGKILL)
+            raise Refusal("timeout", f"{plan.argv[0]} did not answer within {plan.deadline:g} s")
+        if came.si_signo != signal.SIGCHLD:
+            os.kill(child, signal.SIGTERM)
+            raise Refusal("interrupted", "nobody waits for it any longer; it goes on by itself")
+
+
+def _last_line(errors: int) -> str:
+    try:
+        text = os.read(errors, 4096)
+    except BlockingIOError:  # a grandchild holds it open
+        return ""
+    return text.decode(errors="replace").strip().rpartition("\n")[2]
+
+
+def _why(code: int) -> str:
+    return f"it ended with exit code {code}" if code > 0 else f"it was ended by signal {-code}"

@@ -1,0 +1,32 @@
+"""The words that the helper knows, and where each is done.
+
+One file a subject, with a table VERBS of word -> pure function that makes a Plan. A file is
+imported only when its word is said, so that a subject with a heavy library slows no other.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+
+from ..answer import Refusal
+from ..plan import Plan
+from ..policy import Policy
+
+Verb = Callable[[Policy, str], Plan]
+"""(policy, name) -> what to do about it; Refusal with code denied or policy."""
+
+FILES = {
+    "unit-start": "unit",
+    "unit-stop": "unit",
+    "unit-restart": "unit",
+    "command-on": "command",
+    "command-off": "command",
+}
+
+
+def find(word: str) -> Verb:
+    """The verb of this name; Refusal with code usage."""
+    if word not in FILES:
+        raise Refusal("usage", f"the helper knows no verb {word}; it knows {', '.join(FILES)}")
+    module = import_module(f"{__name__}.{FILES[word]}")
+    verb: Verb = module.VERBS[word]
+    return verb

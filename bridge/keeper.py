@@ -1,0 +1,271 @@
+"""Wish and fact of one accessory: follows a wish until it is over, then lets the fact speak.
+
+A tile stands at what was wished while the wish runs, and at the settled fact otherwise. A
+transition nobody wished for (a restart from elsewhere) is held back until it settles, for
+HOLD seconds at most, because every bounce of a tile fires somebody's automation. A death in
+it is told all the same.
+"""
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import aclosing
+
+from bridge.contract import (
+    Accessory,
+    Change,
+    Listener,
+    Outcome,
+    State,
+    Trouble,
+    Unavailable,
+    Verdict,
+    Wish,
+)
+
+log = logging.getLogger(__name__)
+
+HOLD = 3.0  # seconds a transition may take before the tile shows it
+MOMENT = 0.5  # seconds a momentary tile stays pressed after it is done, so that a phone shows the press
+GRACE = 5.0  # seconds a cancelled set() has to return
+RETRY_FIRST, RETRY_LAST = 0.1, 5.0  # seconds between attempts to watch again
+
+_numbers = itertools.count(1)
+
+
+class Keeper:
+    """The Tile of one accessory. `run()` must be running for it to know anything.
+
+    looked   set when the first look at the machine is done, whatever was seen
+    settled  the fact without its transitions; None while unknown
+    """
+
+    def __init__(
+        self,
+        key: str,
+        name: str,
+        accessory: Accessory,
+        *,
+        deadline: float,
+        ignores_bulk: bool = False,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
+        self.key = key
+        self.name = name
+        self.rest = accessory.rest
+        self.state = State(None, reason="not observed yet")
+        self.since = time.time()
+        self.current: Wish | None = None
+        self._accessory = accessory
+        self._deadline = deadline
+        self._ignores_bulk = ignores_bulk
+        self._listeners = listeners
+        self.settled: bool | None = None
+        self._before: bool | None = None
+        self._pressed = False
+        self.looked = asyncio.Event()
+        self._told: bool | None = None
+        self._hold: asyncio.TimerHandle | None = None
+        self._moved = asyncio.Event()
+        self._job: asyncio.Future[State] | None = None
+        self._pursuits: set[asyncio.Task[None]] = set()
+
+    @property
+    def shown(self) -> bool | None:
+        if self.state.on is None:
+            return None
+        if self.current is not None:
+            return self.current.on
+        if self._pressed:
+            return not self.rest
+        return self.settled
+
+    # The fact
+
+    async def run(self) -> None:
+        """Watch the accessory for ever; a watch that breaks is taken up again."""
+        pause = RETRY_FIRST
+        while True:
+            try:
+                async with aclosing(self._accessory.watch()) as states:
+                    async for state in states:
+                        self._observe(state)
+                        pause = RETRY_FIRST
+                reason = "observing it ended"
+            except Unavailable as trouble:
+                reason = str(trouble)
+            except Exception as error:
+                reason = f"observing it failed: {type(error).__name__}: {error}"
+                if reason != self.state.reason:
+                    log.exception("%s: observing it failed", self.key)
+            self._observe(State(None, reason=reason))
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, RETRY_LAST)
+
+    def _observe(self, state: State) -> None:
+        before, self.state = self.state, state
+        if state.on is None or not state.moving or self.settled is None:
+            self._settle()
+        else:
+            if self._hold is None:
+                self._hold = asyncio.get_running_loop().call_later(HOLD, self._settle)
+            if state.died and not before.died and self.current is None:
+                self._tell("observed", self.settled)
+        self.looked.set()
+        self._moved.set()
+
+    def _settle(self) -> None:
+        """Take the fact for the last word."""
+        if self._hold is not None:
+            self._hold.cancel()
+            self._hold = None
+        old, self.settled = self.settled, self.state.on
+        if old is not self.settled and self.looked.is_set() and self.current is None and not self._pressed:
+            self._tell("observed", old)
+        self._show()
+
+    # The wish
+
+    def wish(self, on: bool, who: str, *, bulk: bool = False) -> Wish:
+        loop = asyncio.get_running_loop()
+        running = self.current
+        if running is not None and (running.on is on or on is self.rest):
+            return running
+        wish = Wish(self.key, on, who, loop.time(), loop.time() + self._deadline, loop.create_future())
+        wish.number = next(_numbers)
+        refusal = self._refusal(wish, bulk)
+        if refusal is not None:
+            self._before = self.settled
+            self._conclude(wish, refusal)
+            return wish
+        if running is not None:
+            self._conclude(running, Verdict(Outcome.SUPERSEDED, f"{who} asked for {_word(on)}"))
+        else:
+            self._before = self.settled
+        self.current = wish
+        self._tell(who, self._before, wish)
+        self._show()
+        for pursuit in self._pursuits:
+            pursuit.cancel()
+        task = loop.create_task(self._pursue(wish), name=f"{self.key} {_word(on)}")
+        self._pursuits.add(task)
+        task.add_done_callback(self._pursuits.discard)
+        return wish
+
+    def _refusal(self, wish: Wish, bulk: bool) -> Verdict | None:
+        if self.state.on is None:
+            return Verdict(Outcome.UNAVAILABLE, self.state.reason)
+        if bulk and not wish.on and self._ignores_bulk:
+            return Verdict(Outcome.REFUSED, "turning off several accessories at once leaves this one alone")
+        if wish.on is self.rest:
+            return Verdict(Outcome.MET)
+        return None
+
+    async def _pursue(self, wish: Wish) -> None:
+        limit = asyncio.timeout_at(wish.deadline)
+        try:
+            async with limit:
+                verdict = await self._carry_out(wish)
+        except Trouble as trouble:
+            verdict = trouble.verdict
+        except asyncio.CancelledError:
+            return
+        except Exception as error:
+            if limit.expired():
+                verdict = Verdict(Outcome.LATE, self.state.reason or "the deadline has passed")
+            else:
+                log.exception("%s: turning it %s failed", self.key, _word(wish.on))
+                verdict = Verdict(Outcome.FAILED, f"{type(error).__name__}: {error}")
+        self._end(wish, verdict)
+
+    async def _carry_out(self, wish: Wish) -> Verdict:
+        self._observe(await self._act(wish.on))
+        if self.rest is not None:
+            return Verdict(Outcome.MET)
+        while self.state.moving or self.state.on is None:
+            self._moved.clear()
+            await self._moved.wait()
+        if self.state.on is wish.on:
+            return Verdict(Outcome.MET)
+        return Verdict(Outcome.FAILED, self.state.reason or f"it is still {_word(not wish.on)}")
+
+    async def _act(self, on: bool) -> State:
+        """Call set(), one call at a time; a kind that cannot be cancelled wedges nothing."""
+        await self._let_go()
+        self._job = asyncio.ensure_future(self._accessory.set(on))
+        try:
+            return await asyncio.shield(self._job)
+        except asyncio.CancelledError:
+            if not self._job.cancel() and self._job.exception() is None:
+                self._observe(self._job.result())
+            raise
+
+    async def _let_go(self) -> None:
+        """Wait until the last set() has returned, for GRACE seconds at most."""
+        if self._job is not None and not self._job.done():
+            await asyncio.wait({self._job}, timeout=GRACE)
+            if not self._job.done():
+                log.error("%s: turning it on or off goes on although it was called off", self.key)
+
+    def _end(self, wish: Wish, verdict: Verdict) -> None:
+        assert wish is self.current
+        self.current = None
+        if self.rest is not None and verdict.outcome is Outcome.MET:
+            self._pressed = True
+            asyncio.get_running_loop().call_later(MOMENT, self._release)
+        self._conclude(wish, verdict)
+        self._show()
+
+    def _conclude(self, wish: Wish, verdict: Verdict) -> None:
+        wish.verdict.set_result(verdict)
+        self._tell(wish.who, self._before, wish)
+
+    def _release(self) -> None:
+        self._pressed = False
+        self._show()
+
+    async def close(self) -> None:
+        """End the wish that is still on its way, and say so."""
+        if self.current is not None:
+            self._end(self.current, Verdict(Outcome.DROPPED, "the bridge stopped"))
+        if self._hold is not None:
+            self._hold.cancel()
+        for pursuit in self._pursuits:
+            pursuit.cancel()
+        if self._pursuits:
+            await asyncio.wait(self._pursuits)
+        await self._let_go()
+
+    # The story
+
+    def _show(self) -> None:
+        if self.shown is self._told:
+            return
+        self._told = self.shown
+        self.since = time.time()
+        for listener in self._listeners:
+            listener.shown(self)
+
+    def _tell(self, who: str, old: bool | None, wish: Wish | None = None) -> None:
+        verdict = wish.verdict.result() if wish and wish.verdict.done() else None
+        change = Change(
+            key=self.key,
+            at=time.time(),
+            old=old,
+            new=self.shown if verdict is None else self.settled,
+            who=who,
+            reason=verdict.reason if verdict else "" if wish else self.state.reason,
+            died=wish is None and self.state.died,
+            wish=wish.number if wish else 0,
+            wanted=wish.on if wish else None,
+            outcome=verdict.outcome if verdict else None,
+            took=asyncio.get_running_loop().time() - wish.since if wish and verdict else None,
+        )
+        for listener in self._listeners:
+            listener.changed(change)
+
+
+def _word(on: bool) -> str:
+    return "on" if on else "off"

@@ -1,0 +1,94 @@
+"""What root allows: compiled from what the accessories need, kept where the helper reads it."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bridge.contract import CommandGrant, Grant, UnitGrant
+from bridge.helper.policy import PATH, VERSION
+from bridge.helper.verbs.command import LONGEST
+from bridge.helper.verbs.unit import NAME as UNIT_NAME
+
+POLICY = Path(PATH)
+KEY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+
+Policy = dict[str, Any]
+"""{"version": 1, "units": [UNIT, …], "commands": {KEY: {"on": […], "off": […], "timeout": SECONDS}}}."""
+
+
+class PolicyError(Exception):
+    """The policy cannot be read or compiled; a line for a person in each of the arguments."""
+
+
+def compile_policy(grants: Iterable[Grant]) -> Policy:
+    """The policy that holds these grants and no more; PolicyError with every name it cannot hold."""
+    grants = list(grants)
+    problems = [problem for grant in grants if (problem := _problem(grant))]
+    if problems:
+        raise PolicyError(*problems)
+    return {
+        "version": VERSION,
+        "units": sorted({grant.unit for grant in grants if isinstance(grant, UnitGrant)}),
+        "commands": {grant.key: _entry(grant) for grant in grants if isinstance(grant, CommandGrant)},
+    }
+
+
+def read_policy(path: Path = POLICY) -> Policy | None:
+    """The policy in force, None if there is none; PolicyError when it cannot be used."""
+    try:
+        policy: Policy = json.loads(path.read_bytes())
+        describe(policy)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise PolicyError(f"{path}: {error.strerror}") from None
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise PolicyError(f"{path}: not as `bellpull apply` writes it; run: sudo bellpull apply") from None
+    return policy
+
+
+def is_behind(grants: Iterable[Grant], path: Path = POLICY) -> bool:
+    """Does the policy in force differ from what these grants ask for?"""
+    return read_policy(path) != compile_policy(grants)
+
+
+def describe(policy: Policy) -> list[str]:
+    """The policy in lines for a person, one a thing that root allows."""
+    units = [f"unit {unit}: start, stop, restart" for unit in policy["units"]]
+    commands = [
+        f"command {key} {which}, {entry['timeout']:g} s: {json.dumps(entry[which], ensure_ascii=False)}"
+        for key, entry in policy["commands"].items()
+        for which in ("on", "off")
+        if which in entry
+    ]
+    return units + commands
+
+
+def calls(policy: Policy) -> Iterator[tuple[str, str]]:
+    """Each (verb, name) that the helper may be called with."""
+    for unit in policy["units"]:
+        for verb in ("unit-start", "unit-stop", "unit-restart"):
+            yield verb, unit
+    for key, entry in policy["commands"].items():
+        for which in ("on", "off"):
+            if which in entry:
+                yield f"command-{which}", key
+
+
+def _problem(grant: Grant) -> str:
+    """Why a grant has no place in a policy, or nothing. Names must be exact in sudoers."""
+    match grant:
+        case UnitGrant(unit) if not UNIT_NAME.fullmatch(unit):
+            return f"{unit!r} is not the full name of a unit; write it as in: smbd.service"
+        case CommandGrant(key) if not KEY_NAME.fullmatch(key):
+            return f"{key!r} cannot be the key of a privileged command; use letters, digits, _ . -"
+        case CommandGrant(key, timeout=seconds) if not 0 < seconds <= LONGEST:
+            return f"{key}: a privileged command cannot have {seconds:g} s; give it a day at most"
+    return ""
+
+
+def _entry(grant: CommandGrant) -> dict[str, Any]:
+    argvs = {"on": grant.on, "off": grant.off}
+    return {which: list(argv) for which, argv in argvs.items() if argv} | {"timeout": grant.timeout}

@@ -1,0 +1,53 @@
+"""What kinds are handed to reach the machine: root, systemd, processes, files.
+
+Each tool is made when a kind first asks for it, so that a bridge with only commands never
+loads D-Bus.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bridge.tools.inotify import Inotify
+    from bridge.tools.processes import Processes
+    from bridge.tools.root import Root
+    from bridge.tools.systemd import Systemd
+
+
+@dataclass
+class Tools:
+    """The tools of one bridge. `secrets`: the folder no child process may read."""
+
+    secrets: Path
+
+    @cached_property
+    def root(self) -> "Root":
+        from bridge.tools.root import Root
+
+        return Root()
+
+    @cached_property
+    def systemd(self) -> "Systemd":
+        from bridge.tools.systemd import Systemd
+
+        return Systemd()
+
+    @cached_property
+    def processes(self) -> "Processes":
+        from bridge.tools.processes import Processes
+
+        return Processes(self.secrets)
+
+    @cached_property
+    def inotify(self) -> "Inotify":
+        from bridge.tools.inotify import Inotify
+
+        return Inotify()
+
+    async def close(self) -> None:
+        """Let go of what was opened."""
+        for tool in ("systemd", "processes", "inotify"):
+            if tool in self.__dict__:
+                await self.__dict__[tool].close()

@@ -1,0 +1,1 @@
+"""Stand-ins for unit tests only, named after what they imitate."""

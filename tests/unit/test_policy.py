@@ -1,0 +1,82 @@
+"""What root allows, compiled."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from bridge.contract import CommandGrant, Grant, UnitGrant
+from bridge.helper import policy as helpers
+from bridge.helper import verbs
+from bridge.policy import PolicyError, calls, compile_policy, describe, is_behind, read_policy
+
+LAMP = CommandGrant("lamp", ("/usr/local/bin/lamp", "on"), None, 10.0)
+GRANTS: list[Grant] = [UnitGrant("smbd.service"), LAMP, UnitGrant("nmbd.service"), UnitGrant("smbd.service")]
+POLICY = {
+    "version": 1,
+    "units": ["nmbd.service", "smbd.service"],
+    "commands": {"lamp": {"on": ["/usr/local/bin/lamp", "on"], "timeout": 10.0}},
+}
+
+
+def test_a_policy_holds_each_grant_once_and_nothing_else() -> None:
+    assert compile_policy(GRANTS) == POLICY
+    assert compile_policy([]) == {"version": 1, "units": [], "commands": {}}
+
+
+def test_every_name_that_cannot_be_exact_is_told_at_once() -> None:
+    wrong: list[Grant] = [
+        UnitGrant("smbd"),
+        UnitGrant("*.service"),
+        CommandGrant("my lamp", ("/bin/true",), None, 1),
+    ]
+    with pytest.raises(PolicyError) as refused:
+        compile_policy([*wrong, *GRANTS])
+    assert [line.split("'")[1] for line in refused.value.args] == ["smbd", "*.service", "my lamp"]
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, 86401.0, float("nan")])
+def test_a_time_that_the_helper_would_refuse_is_refused_now(seconds: float) -> None:
+    with pytest.raises(PolicyError, match="a day at most"):
+        compile_policy([CommandGrant("lamp", ("/bin/true",), None, seconds)])
+
+
+def test_the_helper_understands_every_call_that_is_allowed() -> None:
+    read = helpers.parse(json.dumps(POLICY).encode())
+    allowed = list(calls(POLICY))
+    assert ("unit-restart", "nmbd.service") in allowed
+    assert [name for verb, name in allowed if verb.startswith("command")] == ["lamp"]
+    for verb, name in allowed:
+        assert verbs.find(verb)(read, name).argv
+
+
+def test_a_policy_is_described_a_line_a_thing() -> None:
+    assert describe(POLICY) == [
+        "unit nmbd.service: start, stop, restart",
+        "unit smbd.service: start, stop, restart",
+        'command lamp on, 10 s: ["/usr/local/bin/lamp", "on"]',
+    ]
+
+
+def test_a_policy_is_behind_when_it_is_missing_or_differs(tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    assert is_behind(GRANTS, path)
+    path.write_text(json.dumps(compile_policy(GRANTS)))
+    assert not is_behind(GRANTS, path)
+    assert is_behind([LAMP], path)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"version": 1}', '{"units": [], "commands": {"lamp": {"on": 1}}}']
+)
+def test_a_policy_that_apply_did_not_write_is_said_to_be_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "policy.json"
+    path.write_text(text)
+    with pytest.raises(PolicyError, match="not as `bellpull apply` writes it"):
+        read_policy(path)
+
+
+def test_a_policy_that_may_not_be_read_is_an_error_of_one_line(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match=os.strerror(21)):
+        read_policy(tmp_path)
