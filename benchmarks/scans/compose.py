@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.scans import photographs
 
 Rng = np.random.Generator
-Float = NDArray[np.float32]
+Float = NDArray[Any]
 Quad = NDArray[np.float64]
 
 CATEGORIES = (
@@ -219,15 +219,15 @@ class _Glass:
                     at += cw
             out = []
             a = math.radians(angle)
-            for x, y, cw, ch in cells:
-                mx, my = x + cw / 2, y + ch / 2
+            for left, top, width, height in cells:
+                mx, my = left + width / 2, top + height / 2
                 out.append(
                     self.dress(
                         Placed(
                             mx * math.cos(a) - my * math.sin(a),
                             mx * math.sin(a) + my * math.cos(a),
-                            cw,
-                            ch,
+                            width,
+                            height,
                             angle,
                         )
                     )
@@ -339,7 +339,7 @@ class _Glass:
         """The prints' outline moved and blurred by up to `reach` mm: a lamp's shadow, or glare."""
         rng = self.rng
         sx, sy = rng.uniform(-reach, reach, 2) * self.mm
-        moved = cv2.warpAffine(covered, np.float32([[1, 0, sx], [0, 1, sy]]), self.size)
+        moved = cv2.warpAffine(covered, np.array([[1, 0, sx], [0, 1, sy]], np.float32), self.size)
         return np.asarray(cv2.GaussianBlur(moved, (0, 0), rng.uniform(0.3, 1) * reach * self.mm), np.float32)
 
     def texture(self, size: tuple[int, int], p: Placed) -> Float:
@@ -354,8 +354,7 @@ class _Glass:
         x, y = int(rng.integers(have_w - cw + 1)), int(rng.integers(have_h - ch + 1))
         cut = photo[y : y + ch, x : x + cw]
         how = cv2.INTER_AREA if k > 1 else cv2.INTER_CUBIC
-        out = cv2.resize(cut, (w, h), interpolation=how).astype(np.float32)
-        out = np.clip(out, 0, 255) / 255
+        out: Float = np.clip(cv2.resize(cut, (w, h), interpolation=how).astype(np.float32), 0, 255) / 255
         if p.grey:
             out = np.repeat(out.mean(axis=2, keepdims=True), 3, axis=2)
         black, white = rng.uniform(8, 30), rng.uniform(225, 250)
@@ -367,7 +366,7 @@ class _Glass:
         rng = self.rng
         w, h = max(8, round(p.w * self.mm)), max(8, round(p.h * self.mm))
         face = self.texture((w, h), p)
-        paper = np.float32(rng.uniform(228, 252) + rng.normal(0, 2, 3))
+        paper = np.asarray(rng.uniform(228, 252) + rng.normal(0, 2, 3), np.float32)
         if p.fade:
             y, x = np.mgrid[0:h, 0:w].astype(np.float32)
             sides = [x, w - 1 - x, y, h - 1 - y]
@@ -446,9 +445,9 @@ class _Glass:
             return sheet, _frame(self.size)
         alpha = self.alpha(p)[:, :, None]
         turn = cv2.getRotationMatrix2D((w / 2, h / 2), -angle, 1)
-        sheet = cv2.warpAffine(sheet, turn, self.size, borderMode=cv2.BORDER_REPLICATE)
+        turned = cv2.warpAffine(sheet, turn, self.size, borderMode=cv2.BORDER_REPLICATE)
         canvas = self.shade(canvas, [alpha[:, :, 0]])
-        return np.asarray(canvas + (sheet - canvas) * alpha, np.float32), p.quad() * self.mm
+        return np.asarray(canvas + (turned - canvas) * alpha, np.float32), p.quad() * self.mm
 
     # -- what the machine adds ------------------------------------------------------------------------
 
@@ -547,7 +546,7 @@ class _Glass:
         )
         deep = rng.random() < 0.08
         if rng.random() < 0.12:
-            canvas = canvas @ np.float32([0.299, 0.587, 0.114])
+            canvas = canvas @ np.array([0.299, 0.587, 0.114], np.float32)
         if deep:
             return np.asarray(np.clip(canvas * 257, 0, 65535).astype(np.uint16))
         out = np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
@@ -555,7 +554,7 @@ class _Glass:
             quality = int(rng.integers(78, 96))
             self.notes["jpeg"] = quality
             _, coded = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, quality])
-            out = cv2.imdecode(coded, cv2.IMREAD_UNCHANGED)
+            return np.asarray(cv2.imdecode(coded, cv2.IMREAD_UNCHANGED))
         return np.asarray(out)
 
 

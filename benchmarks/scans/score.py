@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -60,11 +61,11 @@ def judge(scan: Composed, found: Sequence[Quad]) -> Verdict:
     )
     of_true = shared / np.array([[max(_area(t), 1)] for t in true]).reshape(-1, 1)
     of_seen = shared / np.array([[max(_area(s), 1) for s in seen]]).reshape(1, -1)
-    holders = [set(np.flatnonzero(of_true[t] > 0.1)) for t in range(len(true))]
+    holders = [{int(s) for s in np.flatnonzero(of_true[t] > 0.1)} for t in range(len(true))]
     for s in range(len(seen)):
         inside = sum(of_true[t, s] > 0.5 for t in range(len(true)))
         if inside > 1:
-            verdict.merged += inside - 1
+            verdict.merged += int(inside) - 1
             verdict.good[s] = False
         if not len(true) or of_seen[:, s].max() < 0.5:
             verdict.extra += 1
@@ -159,7 +160,7 @@ def _cut_depth(scan: Composed, truth: Quad, quad: Quad) -> float:
 def _bar_area(scan: Composed, quad: Quad) -> float:
     if not scan.bars.any():
         return 0.0
-    mask = np.zeros(scan.bars.shape, np.uint8)
+    mask: NDArray[Any] = np.zeros(scan.bars.shape, np.uint8)
     cv2.fillConvexPoly(mask, np.round(quad * 16 - 8).astype(np.int32), 1, shift=4)
     mask = cv2.erode(mask, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=1)
     return float((scan.bars & (mask > 0)).sum())

@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ def image(glass: Composed) -> pyvips.Image:
     return picture.copy(xres=150 / 25.4, yres=150 / 25.4)
 
 
-def photos(folder: Path, name: str) -> list[dict[str, object]]:
+def photos(folder: Path, name: str) -> list[dict[str, Any]]:
     content = json.loads((folder / f"{name}.json").read_text())
     return list(content["photos"])
 
@@ -157,4 +158,6 @@ def test_a_straight_print_comes_out_bit_for_bit(split: Run, tmp_path: Path) -> N
     scan = tmp_path / "straight.png"
     cv2.imwrite(str(scan), page)
     assert split(scan).returncode == 0
-    assert np.array_equal(cv2.imread(str(tmp_path / "out" / "straight-1.png")), page[400:1000, 210:1010])
+    crop = cv2.imread(str(tmp_path / "out" / "straight-1.png"))
+    assert crop is not None
+    assert np.array_equal(crop, page[400:1000, 210:1010])

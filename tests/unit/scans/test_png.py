@@ -32,7 +32,9 @@ def test_libvips_reads_back_every_sample(picture: np.ndarray) -> None:
 @settings(deadline=None, max_examples=100)
 def test_opencv_reads_back_every_sample(picture: np.ndarray) -> None:
     content = png.encode(picture, 8 * picture.dtype.itemsize, None, None)
-    read = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED).reshape(picture.shape)
+    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert decoded is not None
+    read = decoded.reshape(picture.shape)
     order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[picture.shape[2]]
     assert np.array_equal(read[:, :, order], picture)
 
