@@ -45,6 +45,8 @@ def find_lid(small: Image, usable: Mask) -> Lid | None:
 
 def _find(small: Image, usable: Mask) -> Lid | None:
     rough = _roughness(small)
+    # A bar's neighbours are rough by the bar, not by themselves.
+    usable = cv2.erode(usable.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
     limit = max(1.0, 2.5 * float(np.percentile(rough[usable], 8))) if usable.any() else 1.0
     even = ((rough < min(limit, 4.0)) & usable).astype(np.uint8)
     calm = cv2.erode(even, np.ones((3, 3), np.uint8), borderValue=1)

@@ -27,6 +27,7 @@ NOTCH = 0.045
 MOST_LINES = 3
 BAR_MM = 0.95
 DARK = 150.0
+LIDLIKE = 45.0
 
 
 # What a side of a part is: the piece's own outline, a seam, or a seam with a gap or a bar in it.
@@ -314,9 +315,14 @@ def _even_run(scene: Scene, a: Points, b: Points) -> tuple[float, float]:
     if lo == 0 or hi == len(even) - 1:
         return 0.0, 0.0
     start, stop = lo - 1.0 - band.outer, hi + 1.0 - band.outer
-    if stop - start > 1.5 * scene.mm and float(np.median(grey[:, lo : hi + 1])) < DARK:
+    tone = np.median(band.profile[:, lo : hi + 1], axis=(0, 1))
+    if float(tone.mean()) < DARK:
         # Next to dark content the end of a bar is not to be seen: take no more than bars are wide.
-        start, stop = max(start, -BAR_MM * scene.mm), min(stop, BAR_MM * scene.mm)
+        if stop - start > 1.5 * scene.mm:
+            start, stop = max(start, -BAR_MM * scene.mm), min(stop, BAR_MM * scene.mm)
+    elif scene.lid is None or np.abs(tone - scene.lid.mean(axis=(0, 1))).max() > LIDLIKE:
+        # A strip of even sky is neither gap nor bar.
+        return 0.0, 0.0
     return start, stop
 
 

@@ -87,8 +87,8 @@ def _look_for_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line
         if out[n] > BORDER_MM or leaf.edges[n] != "own" or line.bar or line.off:
             continue
         a, b = leaf.quad[n], leaf.quad[(n + 1) % 4]
-        side = edges.find_side(scene, blocked, a, b, (FOOT_MM, 0.5), least=0.2)
-        if side is not None and side.support > 0.2:
+        side = edges.find_side(scene, blocked, a, b, (FOOT_MM, 0.5), least=0.25)
+        if side is not None and side.support > 0.25:
             found = Line(
                 side.point, side.along, side.support * side.length**2 / (side.scatter**2 + 0.1), side=side
             )
