@@ -24,6 +24,7 @@ LEAST_ALONE_MM = 35.0
 STRIP_MM = 4.0
 BLOCKS = 40
 NOTCH = 0.045
+NOTCHED, WHOLE = 0.6, 0.93
 MOST_LINES = 3
 BAR_MM = 0.95
 DARK = 150.0
@@ -173,12 +174,12 @@ class _Patch:
         alone = round(LEAST_ALONE_MM * self.mm)
         open_ = (support * through)[alone:-alone]
         self.doubt[box] = max(self.doubt[box], float(open_.max()) if open_.size else 0.0)
-        whole = (support >= 0.88) & through & (not ruled)
+        whole = (support >= WHOLE) & through & (not ruled)
         whole[:alone] = whole[-alone:] = False
         base = box.x0 if upright else box.y0
         if expected is not None and expected.upright == upright:
             whole |= (np.abs(np.arange(wide) + base - expected.stop) < 1.5 * self.mm) & (support > 0.6)
-        support[~np.where(notched, support >= 0.6, whole) | (shared < 0.1)] = 0
+        support[~np.where(notched, support >= NOTCHED, whole) | (shared < 0.1)] = 0
         support[: int(least)] = 0
         support[-int(least) :] = 0
         for _ in range(3):
