@@ -15,6 +15,7 @@ from bridge.scans.detect import detect
 SEEDS = (40_001, 40_002)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(shutil.which("apt-get") is None, reason="the photographs come out of Debian packages")
 def test_of_a_sample_of_every_category_nothing_is_lost_and_nearly_all_is_perfect() -> None:
     photographs.fetch()
