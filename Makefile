@@ -2,16 +2,23 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.installed
+READY  := $(VENV)/.ready
+STAMP  := $(VENV)/.dev
 
 .PHONY: help venv
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-$(STAMP): pyproject.toml
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+$(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[scans]' --group dev
+	$(PIP) --upgrade 'pip>=25.1'
+	$(PIP) --editable .
+	@touch $@
+
+$(STAMP): $(READY)
+	$(PIP) --editable '.[scans]' --group dev
 	@touch $@
 
 venv: $(STAMP) ## the virtual environment, with everything for development
@@ -23,6 +30,10 @@ test: $(STAMP) ## what an ordinary user can run; says what was left out
 test-all: $(STAMP) ## (root) everything, with real servers in boxes; nothing skipped
 	tests/machine.sh
 	$(BIN)/pytest --no-skips --durations=15
+
+campaign: $(STAMP) ## (root, hours) in full what test-all runs a sample of
+	tests/machine.sh
+	BELLPULL_CAMPAIGN=1 $(BIN)/pytest --no-skips -m campaign
 
 check: $(STAMP) ## style, types, who imports whom, coverage
 	$(BIN)/ruff check --quiet
@@ -44,7 +55,7 @@ uninstall: ## (root) take it back; PURGE=1: configuration and state too
 	@PURGE=$(PURGE) systemd/uninstall.sh
 
 .PHONY: run
-run: $(STAMP) ## a bridge to try: no root, no systemd, tiles that do something real
+run: $(READY) ## a bridge to try: no root, no systemd, tiles that do something real
 	@mkdir -p .state
 	@$(BIN)/bellpull --config $(or $(CONFIG),bridge/demo.yaml) --state-dir .state run
 

@@ -23,6 +23,7 @@ from bridge.paths import Paths
 from bridge.tools import Tools
 from bridge.tools.fence import hide_from_children
 
+CALM = 5.0  # seconds between two answers to "which one is it?", which strangers may ask
 FIRST_LOOK = 0.5  # seconds that the start waits for tiles to know how they stand
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class App:
         self.tools = Tools(secrets=paths.keys)
         self.journal = Journal(paths.journal)
         self.keepers: dict[str, Keeper] = {}
+        self._asked = 0.0
         kinds = {entry.key: entry.kind_name for entry in config.accessories}
         self.control = Control(paths, self.keepers, kinds, self.journal)
         listeners: list[Listener] = [self.journal, self.control]
@@ -118,14 +120,16 @@ class App:
         await self.tools.close()
         await self.journal.close()
 
-    def _identified(self, name: str) -> None:
-        """Somebody has pressed "identify" in the Home app; `name` is empty for the bridge itself."""
-        logger.warning("a phone asks which one this is: %s", name or "the bridge itself")
-        keeper = next((keeper for keeper in self.keepers.values() if keeper.name == name), None)
+    def _identified(self, key: str, who: str) -> None:
+        """Somebody has pressed "identify" in the Home app; the key is empty for the bridge itself."""
+        now = time.time()
+        if now - self._asked < CALM:
+            return
+        self._asked = now
+        logger.warning("%s asks which one this is: %s", who, key or "the bridge itself")
+        keeper = self.keepers.get(key)
         shown = keeper.shown if keeper else None
-        asked = Change(
-            keeper.key if keeper else "bridge", time.time(), shown, shown, "HomeKit", "asks which one this is"
-        )
+        asked = Change(key or "(bridge)", now, shown, shown, who, "asks which one this is")
         self.journal.changed(asked)
         self.control.changed(asked)
 

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from bridge import __version__, client, show
-from bridge.client import ControlError
+from bridge.client import LONGEST_WAIT, MOST_ROWS, ControlError
 from bridge.paths import CONFIG, STATE, Paths
 
 DONE, FAILED, USAGE, UNAVAILABLE, ON_ITS_WAY = range(5)
+CODES = {"down": UNAVAILABLE, "starting": UNAVAILABLE, "key": USAGE, "request": USAGE}
 
 
 class CliError(Exception):
@@ -52,22 +53,23 @@ def parser() -> argparse.ArgumentParser:
     verb("apply", apply, "(root) let root do what the configuration asks for, and no more")
     verb("run", run, "run the bridge in the foreground")
     pair = verb("pair", pairing, "show setup code, QR code and pairings")
-    pair.add_argument(
+    what = pair.add_mutually_exclusive_group()
+    what.add_argument(
         "--reset", action="store_true", help="remove all pairings; the Home app has to add the bridge again"
     )
-    pair.add_argument("--unlock", action="store_true", help="allow pairing again after 100 wrong setup codes")
+    what.add_argument("--unlock", action="store_true", help="allow pairing again after 100 wrong setup codes")
     listing = verb("list", list_tiles, "show every accessory and its state")
     listing.add_argument("--json", action="store_true", help="as one JSON list")
     setting = verb("set", set_tile, "turn an accessory on or off and wait for the outcome")
     setting.add_argument("key", metavar="KEY")
     setting.add_argument("state", choices=["on", "off"])
     setting.add_argument(
-        "--wait", type=float, metavar="SECONDS", help="wait no longer than this (exit 4 then)"
+        "--wait", type=_seconds, metavar="SECONDS", help="wait no longer than this (exit 4 then)"
     )
     story = verb("journal", journal, "show what happened to the accessories, and by whom")
     story.add_argument("key", nargs="?", metavar="KEY", help="only of this accessory")
     story.add_argument(
-        "--lines", type=int, default=50, metavar="N", help="the last N lines (50), 1000 at most"
+        "--lines", type=_lines, default=50, metavar="N", help="the last N lines (50), 1000 at most"
     )
     story.add_argument("--follow", action="store_true", help="go on showing what happens")
     story.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -77,6 +79,20 @@ def parser() -> argparse.ArgumentParser:
     forgetting.add_argument("key", metavar="KEY")
     verb("doctor", doctor, "say why a phone does not find the bridge, and what to do about it")
     return top
+
+
+def _seconds(text: str) -> float:
+    found = float(text)
+    if not 0 <= found <= LONGEST_WAIT:
+        raise argparse.ArgumentTypeError(f"write 0 to {LONGEST_WAIT:g}")
+    return found
+
+
+def _lines(text: str) -> int:
+    found = int(text)
+    if not 1 <= found <= MOST_ROWS:
+        raise argparse.ArgumentTypeError(f"write 1 to {MOST_ROWS}")
+    return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -92,17 +108,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CliError as error:
         return _fail(*error.args, code=error.code)
     except ControlError as error:
-        return _fail(str(error), code=UNAVAILABLE if error.code in ("down", "starting") else FAILED)
+        return _fail(str(error), code=CODES.get(error.code, FAILED))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except OSError as error:
+        return _fail(f"{error.filename or 'the output'}: {error.strerror}", code=FAILED)
 
 
 def _fail(*lines: str, code: int) -> int:
+    from bridge import log
+
+    priority = "<3>" if log.for_journal() else ""  # sd-daemon(3): an error
     for line in lines:
-        print(f"bellpull: {line}", file=sys.stderr)
+        print(f"{priority}bellpull: {line}", file=sys.stderr)
     return code
 
 
@@ -115,7 +136,8 @@ def init(paths: Paths, arguments: argparse.Namespace) -> int:
         if isinstance(error, FileExistsError) and paths.config.exists():
             raise CliError(f"{paths.config} is there already; it is left as it is") from None
         raise CliError(f"{paths.config}: cannot be written: {error.strerror}") from None
-    print(f"{paths.config} is written; look at it, then run: bellpull check")
+    option = "" if paths.config == CONFIG else f"--config {paths.config} "
+    print(f"{paths.config} is written; look at it, then run: bellpull {option}check")
     return DONE
 
 
@@ -166,7 +188,7 @@ def run(paths: Paths, arguments: argparse.Namespace) -> int:
     try:
         found, errors = config.load(paths.config)
         for line in errors:
-            logging.getLogger(__name__).error("%s", line)
+            logging.getLogger("bellpull").error("%s", line)
         if found is None:
             return USAGE
         app.serve(found, paths)
@@ -198,7 +220,7 @@ def set_tile(paths: Paths, arguments: argparse.Namespace) -> int:
     if code != DONE:
         said = (arguments.key, answer["outcome"] or "still on its way", answer["reason"])
         raise CliError(": ".join(filter(None, said)), code=code)
-    print(f"{arguments.key} is {arguments.state}")
+    print(f"{arguments.key}: done" if "rest" in answer else f"{arguments.key} is {arguments.state}")
     return DONE
 
 

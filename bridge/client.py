@@ -7,6 +7,11 @@ from typing import Any
 
 from bridge.paths import Paths
 
+PATIENT = ("set", "journal")  # verbs that take as long as they take
+ANSWER = 10.0  # seconds for the others
+LONGEST_WAIT = 86400.0  # seconds that `set` may be asked to wait
+MOST_ROWS = 1000  # of the journal in one answer
+
 
 class ControlError(Exception):
     """The bridge did not do it; one line for a person, and a short code."""
@@ -31,6 +36,7 @@ def stream(paths: Paths, verb: str, **arguments: Any) -> Iterator[dict[str, Any]
         except OSError as error:
             said = error.strerror or error
             raise ControlError(f"the bridge is not running ({path}: {said})", "down") from None
+        sock.settimeout(None if verb in PATIENT else ANSWER)
         for answer in _answers(sock):
             if "error" in answer:
                 raise ControlError(answer["reason"], answer["error"])
@@ -49,6 +55,8 @@ def _answers(sock: socket.socket) -> Iterator[dict[str, Any]]:
                     yield json.loads(line)
         except ConnectionError:
             return
+        except TimeoutError:
+            raise ControlError(f"the bridge does not answer within {ANSWER:g} s", "down") from None
 
 
 def ask(paths: Paths, verb: str, **arguments: Any) -> Any:

@@ -12,9 +12,9 @@ from yaml.nodes import MappingNode
 from bridge import kind as kinds
 from bridge import schema
 from bridge.kind import Kind
+from bridge.rules import MOST_ACCESSORIES, is_setup_code
 from bridge.schema import Duration, From, Node, Pairs, Problem, Problems, Wrong
 
-MOST_ACCESSORIES = 149  # and the bridge: HomeKit's limit of 150 behind one bridge
 LONGEST_NAME = 64  # characters
 TROUBLE = "Trouble"  # what the name of an accessory's sensor ends with
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
@@ -41,10 +41,8 @@ def _is_letter(char: str) -> bool:
 def a_setup_code(node: Node) -> str:
     """XXX-XX-XXX, none of the codes the HomeKit specification forbids."""
     code = schema.text(node)
-    if not re.fullmatch(r"\d{3}-\d{2}-\d{3}", code, re.ASCII):
-        raise Wrong(f"{code!r} is not a setup code; write eight digits like 031-45-154")
-    if len(set(code.replace("-", ""))) == 1 or code in ("123-45-678", "876-54-321"):
-        raise Wrong(f"{code!r} is too easy to guess and forbidden by HomeKit; write another")
+    if not is_setup_code(code):
+        raise Wrong(f"{code!r} is not a setup code, or too easy a one; write eight digits like 031-45-154")
     return code
 
 
@@ -58,9 +56,12 @@ def a_port(node: Node) -> int:
 def an_address(node: Node) -> str:
     written = schema.text(node)
     try:
-        return str(ipaddress.ip_address(written))
+        found = ipaddress.IPv4Address(written)
     except ValueError:
-        raise Wrong(f"{written!r} is not an IP address; write this server's own, or leave it out") from None
+        found = ipaddress.IPv4Address("0.0.0.0")  # noqa: S104 - refused below
+    if found.is_unspecified or found.is_multicast:
+        raise Wrong(f"{written!r} is no IPv4 address of a machine; write this server's own, or leave it out")
+    return str(found)
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,8 @@ def load(path: Path) -> tuple[Config | None, list[str]]:
         ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text at byte {error.start}; save it as UTF-8") from None
+    except PermissionError:
+        raise ConfigError(f"{path}: not allowed to read it; join the group bellpull or use sudo") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     return parse(written, str(path))
@@ -176,6 +179,8 @@ class _Parser:
 
     def entries(self, node: Node) -> tuple[Entry, ...]:
         given = schema.pairs(node, "accessories", self.problems)
+        if isinstance(node, MappingNode) and not node.value:
+            self.problems.add(node, "accessories", "empty; write at least one accessory below `accessories:`")
         entries = tuple(self.entry(key, *nodes) for key, nodes in given.items() if self.usable(key, nodes[0]))
         sensors = sum(entry.trouble for entry in entries)
         if len(entries) + sensors > MOST_ACCESSORIES:

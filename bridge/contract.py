@@ -117,7 +117,8 @@ class Accessory(ABC):
 class Wish:
     """What somebody wants of an accessory, from the moment it is made until its verdict.
 
-    since and deadline are loop times in seconds; verdict never carries an exception.
+    since and deadline are loop times in seconds; before is the fact when it all began; verdict
+    never carries an exception.
     """
 
     key: str
@@ -127,6 +128,7 @@ class Wish:
     deadline: float
     verdict: asyncio.Future[Verdict]
     number: int = 0
+    before: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

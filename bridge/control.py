@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mappi
 from contextlib import aclosing, contextmanager
 from typing import Any
 
+from bridge.client import MOST_ROWS
 from bridge.contract import Change, Tile
 from bridge.homekit import HomeKit, HomeKitError
 from bridge.journal import Journal
@@ -28,7 +29,6 @@ LINE = 64 * 1024  # bytes of a request
 PATIENCE = 10.0  # seconds a client has to say what it wants
 CLIENTS = 64  # at once, and root
 LONGEST_PATH = 107  # bytes of a socket's path (unix(7))
-MOST_ROWS = 1000  # of the journal, read at once
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +156,8 @@ class Control:
         return peer.uid == os.getuid() and secrets.compare_digest(secret.encode(), self._secret.encode())
 
     async def _list(self, request: Request, peer: Peer) -> list[Answer]:
-        return [describe(keeper, self._kinds[key]) for key, keeper in self._keepers.items()]
+        rows = [describe(keeper, self._kinds[key]) for key, keeper in self._keepers.items()]
+        return rows + [describe_removed(key) for key in (self.home.orphans() if self.home else [])]
 
     async def _set(self, request: Request, peer: Peer) -> Answer:
         on, wait = request.boolean("on"), request.seconds("wait")
@@ -167,7 +168,8 @@ class Control:
                 verdict = await asyncio.shield(wish.verdict)
         except TimeoutError:
             return {"outcome": None, "reason": printable(keeper.state.reason)}
-        return {"outcome": verdict.outcome, "reason": printable(verdict.reason)}
+        answer: Answer = {"outcome": verdict.outcome, "reason": printable(verdict.reason)}
+        return answer if keeper.rest is None else {**answer, "rest": keeper.rest}
 
     def _known(self, key: str) -> str:
         if key not in self._keepers:
@@ -212,7 +214,6 @@ class Control:
             "paired": home.paired,
             "locked": home.locked,
             "pairings": home.pairings(),
-            "orphans": home.orphans(),
         }
 
     async def _reset(self, request: Request, peer: Peer) -> Answer:
@@ -248,12 +249,18 @@ async def _send_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
     writer.close()
 
 
+async def _hang_up(reader: asyncio.StreamReader) -> None:
+    """Wait for the end of what a client sends; what comes after its request is nothing."""
+    while await reader.read(1024):
+        pass
+
+
 @contextmanager
 def _until_gone(reader: asyncio.StreamReader) -> Iterator[None]:
     """Cancel the current task when the client hangs up; a wish it made goes on."""
     task = asyncio.current_task()
     assert task is not None
-    gone = asyncio.ensure_future(reader.read(1))
+    gone = asyncio.ensure_future(_hang_up(reader))
     gone.add_done_callback(lambda end: None if end.cancelled() else task.cancel())
     try:
         yield
@@ -272,4 +279,17 @@ def describe(keeper: Keeper, kind: str) -> Answer:
         "wish": None if wish is None else "on" if wish.on else "off",
         "reason": printable(keeper.state.reason),
         "since": keeper.since,
+    }
+
+
+def describe_removed(key: str) -> Answer:
+    """The same of an accessory that only the home still has."""
+    return {
+        "key": key,
+        "name": key,
+        "kind": "removed",
+        "state": "unknown",
+        "wish": None,
+        "reason": f"not in the configuration any more; `bellpull forget {key}` drops it from the home",
+        "since": None,
     }

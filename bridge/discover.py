@@ -75,9 +75,9 @@ def draft(folders: Iterable[str] = UNIT_FOLDERS) -> str:
         first = [next((unit for unit in choice if unit in there), "") for choice in suggestion.choices]
         units = [unit for unit in first if unit]
         if units:
-            found.append(_tile(suggestion, units))
+            found.append(_tile(suggestion, units, [unit for unit in there if unit not in units]))
         else:
-            others.append(_tile(suggestion, [choice[0] for choice in suggestion.choices]))
+            others.append(_tile(suggestion, [choice[0] for choice in suggestion.choices], []))
     if not found:
         found.append(EXAMPLE)
     return HEAD + "".join(found) + "".join("\n" + _commented(tile) for tile in others)
@@ -94,10 +94,11 @@ EXAMPLE = """\
 """
 
 
-def _tile(suggestion: Suggestion, units: list[str]) -> str:
+def _tile(suggestion: Suggestion, units: list[str], besides: list[str]) -> str:
+    also = f"   # also on this machine: {', '.join(besides)}" if besides else ""
     return (
         f"  {suggestion.key}:\n    kind: services\n    name: {suggestion.name}\n"
-        f"    units: [{', '.join(units)}]\n{suggestion.more}"
+        f"    units: [{', '.join(units)}]{also}\n{suggestion.more}"
     )
 
 

@@ -64,13 +64,13 @@ def port(address: str | None, number: int) -> Finding:
         return Finding(False, f"port {number} does not answer on {host} ({reason}); is the bridge running?")
 
 
-async def advertisement(name: str, address: str | None) -> Finding:
+async def advertisement(name: str, address: str | None, number: int) -> Finding:
     """Whether the bridge is heard by mDNS, as a phone would hear it."""
     addresses = links.reachable(address)
     if not addresses:
         return Finding(False, "not advertised: there is no network to advertise on")
     try:
-        info = await asyncio.wait_for(_hear(name, addresses), LOOK)
+        info = await asyncio.wait_for(_hear(name, number, addresses), LOOK)
     except TimeoutError:
         advice = "something keeps UDP port 5353 from this machine, or the bridge is not running"
         return Finding(False, f"{name!r} is not heard by mDNS on {', '.join(addresses)}: {advice}")
@@ -81,7 +81,7 @@ async def advertisement(name: str, address: str | None) -> Finding:
     return Finding(True, f"advertised as {info.name.split('.')[0]!r} at {where} port {info.port}, {paired}")
 
 
-async def _hear(name: str, addresses: list[str]) -> AsyncServiceInfo:
+async def _hear(name: str, number: int, addresses: list[str]) -> AsyncServiceInfo:
     heard: asyncio.Queue[str] = asyncio.Queue()
 
     def hear(zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
@@ -93,7 +93,9 @@ async def _hear(name: str, addresses: list[str]) -> AsyncServiceInfo:
             while True:
                 found = await heard.get()
                 info = AsyncServiceInfo(HAP, found)
-                if found.startswith(name) and await info.async_request(zeroconf.zeroconf, 3000):
+                if not found.startswith(name) or not await info.async_request(zeroconf.zeroconf, 3000):
+                    continue
+                if info.port == number and set(addresses) & set(info.parsed_addresses()):
                     return info
         finally:
             await browser.async_cancel()
@@ -150,6 +152,6 @@ async def examine(
     name: str, address: str | None, number: int, answer: Mapping[str, Any] | None
 ) -> list[Finding]:
     """All of it, for the bridge of this name, address and port; `answer` is None when it does not run."""
-    findings = [*interfaces(address), port(address, number), await advertisement(name, address)]
+    findings = [*interfaces(address), port(address, number), await advertisement(name, address, number)]
     findings += firewall(number)
     return findings if answer is None else [*findings, lock(answer)]

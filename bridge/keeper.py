@@ -63,7 +63,6 @@ class Keeper:
         self._ignores_bulk = ignores_bulk
         self._listeners = listeners
         self.settled: bool | None = None
-        self._before: bool | None = None
         self._pressed = False
         self.looked = asyncio.Event()
         self._told: bool | None = None
@@ -122,6 +121,8 @@ class Keeper:
             self._hold.cancel()
             self._hold = None
         old, self.settled = self.settled, self.state.on
+        if old is not self.settled:
+            self.since = time.time()
         if old is not self.settled and self.looked.is_set() and self.current is None and not self._pressed:
             self._tell("observed", old)
         self._show()
@@ -134,18 +135,16 @@ class Keeper:
         if running is not None and (running.on is on or on is self.rest):
             return running
         wish = Wish(self.key, on, who, loop.time(), loop.time() + self._deadline, loop.create_future())
-        wish.number = next(_numbers)
+        wish.number, wish.before = next(_numbers), self.settled
         refusal = self._refusal(wish, bulk)
         if refusal is not None:
-            self._before = self.settled
             self._conclude(wish, refusal)
             return wish
         if running is not None:
+            wish.before = running.before
             self._conclude(running, Verdict(Outcome.SUPERSEDED, f"{who} asked for {_word(on)}"))
-        else:
-            self._before = self.settled
         self.current = wish
-        self._tell(who, self._before, wish)
+        self._tell(who, wish.before, wish)
         self._show()
         for pursuit in self._pursuits:
             pursuit.cancel()
@@ -220,7 +219,7 @@ class Keeper:
 
     def _conclude(self, wish: Wish, verdict: Verdict) -> None:
         wish.verdict.set_result(verdict)
-        self._tell(wish.who, self._before, wish)
+        self._tell(wish.who, wish.before, wish)
 
     def _release(self) -> None:
         self._pressed = False
@@ -244,7 +243,6 @@ class Keeper:
         if self.shown is self._told:
             return
         self._told = self.shown
-        self.since = time.time()
         for listener in self._listeners:
             listener.shown(self)
 

@@ -20,8 +20,11 @@ def for_journal() -> bool:
 
     The variable alone says little: a terminal in a desktop session has inherited it.
     """
+    stream = os.environ.get("JOURNAL_STREAM")
+    if not stream:
+        return False
     status = os.fstat(sys.stderr.fileno())
-    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+    return stream == f"{status.st_dev}:{status.st_ino}"
 
 
 def start() -> None:
@@ -29,5 +32,5 @@ def start() -> None:
     if for_journal():
         handler.setFormatter(_Journal("%(name)s: %(message)s"))
     else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+        handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])

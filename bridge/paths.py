@@ -6,7 +6,7 @@ from pathlib import Path
 CONFIG = Path("/etc/bellpull/config.yaml")
 STATE = Path("/var/lib/bellpull")
 RUN = Path("/run/bellpull")
-POLICY = Path("/etc/bellpull/policy.json")
+HELPER = Path("/opt/bellpull/libexec/bellpull-helper")
 
 
 @dataclass(frozen=True)

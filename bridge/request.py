@@ -7,9 +7,8 @@ import socket
 import struct
 from typing import Any
 
+from bridge.client import LONGEST_WAIT
 from bridge.printable import printable
-
-LONGEST_WAIT = 86400.0  # seconds
 
 Answer = dict[str, Any]
 
@@ -26,7 +25,12 @@ class Request(dict[str, Any]):
     """What a client has sent; asking for an argument of another type raises Wrong."""
 
     def text(self, name: str, default: str | None = None) -> str:
-        return str(self._of(name, str, default))
+        found = str(self._of(name, str, default))
+        try:
+            found.encode()
+        except UnicodeEncodeError:
+            raise not_understood(f"{name} is no text") from None
+        return found
 
     def boolean(self, name: str, default: bool | None = None) -> bool:
         return bool(self._of(name, bool, default))

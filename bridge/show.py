@@ -22,7 +22,9 @@ COLOURS = {
 
 def colourful() -> bool:
     """Whether standard output is a terminal whose owner wants colours (no-color.org)."""
-    return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    if sys.stdout is None or not sys.stdout.isatty():
+        return False
+    return "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -46,7 +48,7 @@ def tiles(rows: Iterable[dict[str, Any]]) -> list[str]:
             row["kind"],
             row["state"],
             row["wish"] or "",
-            moment(row["since"]),
+            moment(row["since"]) if row["since"] is not None else "",
             row["reason"],
         ]
         for row in rows

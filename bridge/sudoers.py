@@ -9,10 +9,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from bridge.paths import HELPER
 from bridge.policy import Policy, calls
 
 SUDOERS = Path("/etc/sudoers.d/bellpull")
-HELPER = "/opt/bellpull/libexec/bellpull-helper"
 USER = "bellpull"
 
 HEADER = """\
@@ -45,7 +45,7 @@ def check(path: Path) -> None:
 def doubts(policy: Policy) -> list[str]:
     """A line if sudo, asked by root, does not allow what the lines say."""
     for verb, name in calls(policy):
-        if _run("sudo", "-n", "-l", "-U", USER, HELPER, verb, name).returncode != 0:
+        if _run("sudo", "-n", "-l", "-U", USER, str(HELPER), verb, name).returncode != 0:
             return [f"sudo does not obey {SUDOERS}; does /etc/sudoers end with @includedir {SUDOERS.parent}?"]
     return []
 

@@ -49,7 +49,7 @@ class Ours:
     keepers: dict[str, Keeper]
     machines: dict[str, FakeMachine]
     ear: Ear
-    identified: list[str] = field(default_factory=list)
+    identified: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def port(self) -> int:
@@ -84,7 +84,7 @@ async def ours(
     """Our bridge, listening on a port of its own and observed once; its keys are kept in `folder`."""
     machines = machines or {key: FakeMachine(False) for key in keys}
     ear = Ear()
-    identified: list[str] = []
+    identified: list[tuple[str, str]] = []
     keepers = {
         key: Keeper(
             key,
@@ -104,7 +104,7 @@ async def ours(
         folder / "keys",
         version=version,
         companions=companions,
-        identified=identified.append,
+        identified=lambda key, who: identified.append((key, who)),
     )
     ear.homekit = homekit
     try:

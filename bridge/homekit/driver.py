@@ -45,7 +45,7 @@ class Driver(AccessoryDriver):  # type: ignore[misc]
         self.setup = PairSetup(store, code)
         self.http_server = Server((host or EVERYWHERE, port), self)
         self.faces: dict[int, Face] = {}
-        self.identified: Callable[[str], None] = lambda name: None
+        self.identified: Callable[[str, str], None] = lambda key, who: None
         self._keys: dict[int, str] = {}
         self._changed = changed
         self.adopt()
@@ -80,15 +80,11 @@ class Driver(AccessoryDriver):  # type: ignore[misc]
         return accessory, found if isinstance(found, Characteristic) else None
 
     def key_of(self, aid: int) -> str:
-        return self._keys[aid]
+        """The key of an accessory; "" for the bridge itself."""
+        return self._keys.get(aid, "")
 
     def withdraw(self, face: Face) -> None:
         del self.faces[face.aid], self._keys[face.aid], self.accessory.accessories[face.aid]
-
-    def identify(self, name: str) -> None:
-        """Somebody wants to know which one this is; `name` is "" when not paired yet."""
-        log.warning("a phone asks which one this is: here, %s", name or self.accessory.display_name)
-        self.identified(name)
 
     def pairings_changed(self) -> None:
         """After the answer: who was removed is turned out, and the advertisement follows."""

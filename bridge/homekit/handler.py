@@ -113,7 +113,7 @@ class Handler(HAPServerHandler):  # type: ignore[misc]
     def identify(self) -> None:
         if self.keys.pairings:
             raise Refusal(HTTPStatus.BAD_REQUEST, Status.PRIVILEGES)
-        self.driver.identify("")
+        self.driver.identified("", "a stranger")
         self.answer.empty()
 
     def pair_setup(self) -> None:

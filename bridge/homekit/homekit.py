@@ -50,12 +50,12 @@ class HomeKit:
         *,
         version: str,
         companions: Sequence[Companion] = (),
-        identified: Callable[[str], None] = lambda name: None,
+        identified: Callable[[str, str], None] = lambda key, who: None,
     ) -> None:
         """Take the identity out of the key store in the folder `keys`, or make it there.
 
-        identified(name) is called when a phone asks which accessory is which; "" for the bridge
-        before it is paired. Raises HomeKitError; blocks for a few fsyncs.
+        identified(key, who) is called when a phone asks which accessory is which; the key is ""
+        for the bridge itself. Raises HomeKitError; blocks for a few fsyncs.
         """
         keep_quiet()
         self._settings = settings

@@ -8,22 +8,14 @@ from dataclasses import replace
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bridge.homekit.store import Keys, Place
+from bridge.rules import MOST_ACCESSORIES, is_setup_code
 
-MOST_ACCESSORIES = 149  # beside the bridge itself; HomeKit's own limit
 UNSUPPORTED_AID = 7  # HAP-python's issue 61: Home never shows accessory 7
 LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class TooMany(Exception):
     """More accessories than HomeKit takes; one line that says what to do."""
-
-
-def is_setup_code(text: str) -> bool:
-    """Whether HomeKit takes it: XXX-XX-XXX, and none of the codes that everyone tries first."""
-    if not re.fullmatch(r"\d{3}-\d{2}-\d{3}", text, re.ASCII):
-        return False
-    digits = text.replace("-", "")
-    return len(set(digits)) > 1 and digits not in ("12345678", "87654321")
 
 
 def new_setup_code() -> str:

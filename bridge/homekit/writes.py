@@ -144,7 +144,7 @@ def _check(characteristic: Characteristic | None, value: object) -> int:
 def _start(handler: "Handler", write: Write, *, bulk: bool) -> None:
     face, value = write.accessory, write.item["value"]
     if not isinstance(face, Face) or write.characteristic not in (face.shows, face.named):
-        handler.driver.identify(face.display_name)  # the only other one that can be written
+        handler.driver.identified(handler.driver.key_of(face.aid), handler.who)  # the only other writable one
         return
     if write.characteristic is face.named:
         write.pending = asyncio.ensure_future(_call(handler, face, value))

@@ -66,7 +66,10 @@ class Fence:
     def start(
         self, argv: list[str], *, stdin: int, stdout: int, env: dict[str, str]
     ) -> subprocess.Popen[bytes]:
-        """Start a program in a session of its own, stderr a pipe; raises OSError. About 0.3 ms."""
+        """Start a program in a session of its own, stderr a pipe; raises OSError. About 0.3 ms.
+
+        It begins in `/` and makes files that everybody may read, as other services do.
+        """
         box: list[subprocess.Popen[bytes] | Exception] = []
 
         def restricted() -> None:
@@ -79,6 +82,8 @@ class Fence:
                         stdout=stdout,
                         stderr=subprocess.PIPE,
                         env=env,
+                        cwd="/",
+                        umask=0o022,
                         start_new_session=True,
                     )
                 )

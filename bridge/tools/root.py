@@ -8,9 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from bridge.contract import Denied, Failed, Trouble
+from bridge.paths import HELPER
 from bridge.printable import printable
 
-HELPER = Path("/opt/bellpull/libexec/bellpull-helper")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LIMIT = 64 * 1024  # bytes of an answer
 

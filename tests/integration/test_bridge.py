@@ -193,7 +193,7 @@ async def test_a_removed_accessory_stays_and_does_not_respond_until_it_is_forgot
         bridge.configure(switch(tmp_path, "lamp"))
         await bridge.restart()
         assert (await phone.get([fan.id]))[fan.id].status == UNREACHABLE
-        assert list(await bridge.tiles()) == ["lamp"]
+        assert (await bridge.tiles())["fan"]["kind"] == "removed"
         refused = await bridge.cli("forget", "lamp")
         assert refused.code == 1 and "is in the configuration; remove it there" in refused.err
         ran = await bridge.cli("forget", "fan")
@@ -249,7 +249,7 @@ async def test_set_says_how_a_wish_ended_by_its_exit_code(tmp_path: Path) -> Non
         superseded = await waiting
         assert superseded.code == 1 and "slow: superseded: " in superseded.err
         unknown = await bridge.cli("set", "nope", "on")
-        assert unknown.code == 1
+        assert unknown.code == 2
         assert unknown.err == "bellpull: there is no accessory 'nope'; `bellpull list` shows them\n"
         assert "\x1b" not in bridge.log + (await bridge.cli("list")).out + (await bridge.cli("journal")).out
 
@@ -269,7 +269,7 @@ async def test_list_and_journal_are_tables_for_people_and_json_for_programs(lamp
     assert "lamp" in line and "turn off: met in " in line and "(command line)" in line
     assert [row["wanted"] for row in await lamp.story()] == ["on", "off"]
     unknown = await lamp.cli("journal", "nope")
-    assert unknown.code == 1 and "there is no accessory 'nope'" in unknown.err
+    assert unknown.code == 2 and "there is no accessory 'nope'" in unknown.err
 
 
 async def test_journal_follow_shows_what_happens_until_it_is_interrupted(lamp: Bridge) -> None:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from accessories.command import Command
 from accessories.services import Services
-from bridge.config import MOST_ACCESSORIES, Bridge, Config, ConfigError, Entry, load, parse
+from bridge.config import Bridge, Config, ConfigError, Entry, load, parse
+from bridge.rules import MOST_ACCESSORIES
 
 TILE = "kind: services\n    units: [smbd]\n"
 
@@ -132,11 +133,23 @@ def test_without_a_bridge_section_the_defaults_hold() -> None:
             "accessories: {}\nbridge: {port: 80}",
             "c:2:16: bridge.port: 80 cannot be used as a port; write one",
         ),
-        ("accessories: {}\nbridge: {address: eth0}", "c:2:19: bridge.address: 'eth0' is not an IP address"),
+        (
+            "accessories: {a: {kind: command, on: x}}\nbridge: {address: eth0}",
+            "c:2:19: bridge.address: 'eth0' is no IPv4",
+        ),
+        (
+            "accessories: {a: {kind: command, on: x}}\nbridge: {address: '::1'}",
+            "c:2:19: bridge.address: '::1' is no IPv4",
+        ),
+        (
+            "accessories: {a: {kind: command, on: x}}\nbridge: {address: 0.0.0.0}",
+            "c:2:19: bridge.address: '0.0.0.0' is no",
+        ),
+        ("accessories: {}", "c:1:14: accessories: empty; write at least one"),
         ("accessories: {}\nbridge: {setup_code: 1}", "c:2:22: bridge.setup_code: '1' is not a setup code"),
         (
             "accessories: {}\nbridge: {setup_code: 111-11-111}",
-            "c:2:22: bridge.setup_code: '111-11-111' is too easy to guess and forbidden by HomeKit",
+            "c:2:22: bridge.setup_code: '111-11-111' is not a setup code, or too easy",
         ),
         ("accessories: {}\nbridge: {nmae: x}", "c:2:10: bridge.nmae: unknown key; did you mean 'name'?"),
     ],
@@ -225,7 +238,7 @@ def test_one_more_is_refused_and_sensors_count() -> None:
 
 
 def test_a_wrong_bridge_section_stops_everything_as_nobody_can_guess_a_port() -> None:
-    config, problems = parse("bridge: {port: x}\naccessories: {}", "c")
+    config, problems = parse("bridge: {port: x}\naccessories: {a: {kind: command, on: x}}", "c")
     assert config is None and len(problems) == 1
 
 

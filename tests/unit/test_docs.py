@@ -12,6 +12,7 @@ from bridge import cli, config, kind, schema
 from bridge.tools import Tools
 
 ROOT = Path(__file__).parents[2]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
 
 
 def block(document: str, language: str) -> str:
@@ -26,15 +27,10 @@ def test_the_readme_shows_the_help_that_the_program_prints(monkeypatch: pytest.M
     assert cli.parser().format_help() in (ROOT / "README.md").read_text()
 
 
-def test_every_command_in_the_readme_exists() -> None:
-    shown = set(
-        re.findall(r"^ {4}(?:sudo )?bellpull ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE)
-    )
-    assert shown
-    for verb in shown:
-        with pytest.raises(SystemExit) as end:
-            cli.parser().parse_args([verb, "--help"])
-        assert end.value.code == 0, verb
+@pytest.mark.parametrize("document", ["README.md", "CHANGELOG.md", *(f"docs/{file.name}" for file in DOCS)])
+def test_every_link_leads_somewhere(document: str) -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)", (ROOT / document).read_text()):
+        assert (ROOT / document).parent.joinpath(target).exists(), target
 
 
 def test_every_make_target_in_the_readme_exists() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bridge import sudoers
+from bridge.paths import HELPER
 from bridge.policy import Policy
 from bridge.sudoers import SudoersError
 
@@ -27,7 +28,7 @@ def test_there_is_a_line_for_each_verb_and_name_and_no_pattern_in_any() -> None:
         line for line in sudoers.render(policy("smbd.service")).splitlines() if line.startswith("bellpull")
     ]
     assert rules == [
-        f"bellpull ALL=(root) NOPASSWD: NOSETENV: {sudoers.HELPER} {words}"
+        f"bellpull ALL=(root) NOPASSWD: NOSETENV: {HELPER} {words}"
         for words in (
             "unit-start smbd.service",
             "unit-stop smbd.service",
@@ -64,7 +65,7 @@ def test_sudo_is_asked_whether_it_obeys(monkeypatch: pytest.MonkeyPatch, tmp_pat
     fake_sudo(monkeypatch, tmp_path, f'echo asked "$@" >> {tmp_path}/asked')
     assert sudoers.doubts(policy("smbd.service")) == []
     first, *others = (tmp_path / "asked").read_text().splitlines()
-    assert first == f"asked -n -l -U bellpull {sudoers.HELPER} unit-start smbd.service"
+    assert first == f"asked -n -l -U bellpull {HELPER} unit-start smbd.service"
     assert len(others) == 3
 
 

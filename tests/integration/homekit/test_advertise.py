@@ -205,10 +205,12 @@ async def test_every_address_is_judged_with_its_reason() -> None:
 async def test_the_doctor_hears_the_bridge_and_says_where_it_is(tmp_path: Path) -> None:
     house()
     async with advertised(tmp_path) as homekit:
-        finding = await doctor.advertisement("Test Bridge", None)
+        finding = await doctor.advertisement("Test Bridge", None, homekit.port)
         assert finding.ok
+        other = await doctor.advertisement("Test Bridge", None, homekit.port + 1)
+        assert not other.ok  # a bridge of the same name, but not this one
         assert HOME in finding.line
         assert f"port {homekit.port}, ready to be paired" in finding.line
-    finding = await doctor.advertisement("Test Bridge", None)
+    finding = await doctor.advertisement("Test Bridge", None, 21100)
     assert not finding.ok
     assert "5353" in finding.line

@@ -123,7 +123,8 @@ async def test_a_new_name_is_heard_by_the_others(bridge: Ours, phone: Wire, othe
 async def test_a_phone_that_asks_which_one_it_is_gets_a_line(bridge: Ours, phone: Wire) -> None:
     assert (await phone.put([{"aid": 2, "iid": 2, "value": True}])).status == 204
     assert (await phone.put([{"aid": 1, "iid": 2, "value": True}])).status == 204
-    assert bridge.identified == ["Tile files", "Test Bridge"]
+    assert [key for key, _ in bridge.identified] == ["files", ""]
+    assert all(who.startswith("HomeKit ") for _, who in bridge.identified)
 
 
 # Bounds and errors

@@ -51,5 +51,5 @@ async def test_hap_controller_pairs_reads_writes_hears_and_leaves(bridge: Ours, 
         "refused": -70410,
     }
     assert bridge.machines["files"].on is True
-    assert bridge.identified == [""]
+    assert bridge.identified == [("", "a stranger")]
     assert not bridge.homekit.paired

@@ -8,15 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.homekit.identity import (
-    MOST_ACCESSORIES,
     TooMany,
     firmware_revision,
-    is_setup_code,
     new_device_id,
     new_keys,
     new_setup_code,
     seat,
 )
+from bridge.rules import MOST_ACCESSORIES, is_setup_code
 
 
 @pytest.mark.parametrize("code", ["031-45-154", "000-00-001", "123-45-679"])

@@ -258,6 +258,24 @@ async def test_killing_the_leash_itself_does_not_set_the_program_free(
     await gone(pid)
 
 
+async def test_a_command_inherits_neither_the_bridges_umask_nor_its_folder(
+    processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran, kept = tmp_path / "ran", tmp_path / "kept"
+    script = "echo $(umask) $(pwd) >$1; exec sleep $2"
+    umask = os.umask(0o077)
+    try:
+        await processes.run(sh(script, ran, 0), seconds=LONG, log=log)
+        child = await processes.keep(sh(script, kept, 60), log=log)
+    finally:
+        os.umask(umask)
+    for file in (ran, kept):
+        assert await line(file) == "0022 /"
+        assert file.stat().st_mode & 0o777 == 0o644
+    await processes.end(child)
+
+
 async def test_closing_ends_what_still_runs(processes: Processes, tmp_path: Path) -> None:
     kept, running = tmp_path / "kept", tmp_path / "running"
     await processes.keep(sh("echo $$ >$1; exec sleep 60", kept), log=log)
