@@ -18,7 +18,7 @@ $(READY): pyproject.toml
 	@touch $@
 
 $(STAMP): $(READY)
-	$(PIP) --group dev
+	$(PIP) --editable '.[scans]' --group dev
 	@touch $@
 
 venv: $(STAMP) ## the virtual environment, with everything for development

@@ -1,0 +1,1 @@
+"""Photos out of flatbed scans: a program of its own. OpenCV, NumPy and libvips are imported nowhere else."""

@@ -1,0 +1,141 @@
+"""A band across a side, laid straight: rows along it, averaged into blocks; columns from outside in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from bridge.scans.arrays import Array
+from bridge.scans.geometry import Points
+
+BLOCKS = 48
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The scan at full size and `half_scale` times smaller, and pixels per millimetre."""
+
+    pixels: Array
+    half: Array
+    half_scale: float
+    mm: float
+    lid: Array | None = None
+
+
+@dataclass(frozen=True)
+class Band:
+    """`profile` is blocks x offsets x channels; offset 0 is `outer` pixels outside the rough line."""
+
+    profile: Array
+    clear: Array
+    start: Points
+    along: Points
+    inward: Points
+    length: float
+    outer: float
+    seen: float
+    positions: Array
+
+
+def take_band(
+    pixels: Array,
+    blocked: Array | None,
+    a: Points,
+    b: Points,
+    outer: float,
+    inner: float,
+    step: float,
+) -> Band | None:
+    """Sample the band; `outer` and `inner` in pixels, `step` the sampling distance across and along."""
+    h, w = pixels.shape[:2]
+    length = float(np.hypot(*(b - a)))
+    along = (b - a) / length
+    inward = np.array([-along[1], along[0]])
+    across = np.arange(-outer, inner + step / 2, step)
+    trim = 0.04
+    rows = max(BLOCKS, int(length * (1 - 2 * trim) / step) // BLOCKS * BLOCKS)
+    rows = min(rows, BLOCKS * 24)
+    t = np.linspace(trim * length, (1 - trim) * length, rows)
+    on = a + t[:, None] * along
+    x = (on[:, 0, None] + across * inward[0]).astype(np.float32)
+    y = (on[:, 1, None] + across * inward[1]).astype(np.float32)
+    mid = (on[:, 0] > 1) & (on[:, 0] < w - 1) & (on[:, 1] > 1) & (on[:, 1] < h - 1)
+    seen = float(mid.mean())
+    if seen < 0.15:
+        return None
+    x0, y0 = max(0, int(x.min()) - 2), max(0, int(y.min()) - 2)
+    x1, y1 = min(w, int(x.max()) + 3), min(h, int(y.max()) + 3)
+    if x1 - x0 < 4 or y1 - y0 < 4:
+        return None
+    region = pixels[y0:y1, x0:x1]
+    samples = cv2.remap(
+        region, x - (x0 + 0.5), y - (y0 + 0.5), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    band: Array = samples.reshape(BLOCKS, rows // BLOCKS, len(across), -1).astype(np.float32)
+    if pixels.dtype == np.uint16:
+        band /= 257
+    good = (x > 0.5) & (x < w - 0.5) & (y > 0.5) & (y < h - 0.5)
+    if blocked is not None:
+        good &= _free(blocked, x, y, w, h)
+    clear = good.reshape(BLOCKS, rows // BLOCKS, -1).mean(axis=1) > 0.6
+    positions = t.reshape(BLOCKS, -1).mean(axis=1)
+    return Band(band.mean(axis=1), clear, a, along, inward, length, outer, seen, positions)
+
+
+def lid_under(band: Band, scene: Scene) -> Array:
+    """The lid's colour at each sample of a band of the half-size picture."""
+    assert scene.lid is not None
+    across = np.arange(band.profile.shape[1]) - band.outer
+    on = band.start + band.positions[:, None] * band.along
+    h, w = scene.half.shape[:2]
+    sh, sw = scene.lid.shape[:2]
+    x = (on[:, 0, None] + across * band.inward[0]) * (sw / w) - 0.5
+    y = (on[:, 1, None] + across * band.inward[1]) * (sh / h) - 0.5
+    return np.asarray(
+        cv2.remap(
+            scene.lid,
+            x.astype(np.float32),
+            y.astype(np.float32),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+    )
+
+
+def _free(blocked: Array, x: Array, y: Array, w: int, h: int) -> Array:
+    bh, bw = blocked.shape
+    column = np.clip(x * (bw / w), 0, bw - 1).astype(np.intp)
+    row = np.clip(y * (bh / h), 0, bh - 1).astype(np.intp)
+    return np.asarray(blocked[row, column] == 0)
+
+
+def slope(profile: Array, sigma: float) -> Array:
+    """The Gaussian derivative across, a value an offset, block and channel; a sharp step of 1 peaks at 1."""
+    return np.asarray(
+        cv2.sepFilter2D(profile, -1, _kernel(sigma), np.ones(1, np.float32), borderType=cv2.BORDER_REPLICATE)
+    ).reshape(profile.shape)
+
+
+@lru_cache(maxsize=16)
+def _kernel(sigma: float) -> Array:
+    reach = int(np.ceil(4 * sigma))
+    off = np.arange(-reach, reach + 1, dtype=np.float32)
+    kernel = off * np.exp(-(off**2) / (2 * sigma**2))
+    return np.asarray(kernel / kernel[kernel > 0].sum(), np.float32)
+
+
+def strength(slopes: Array) -> Array:
+    """All channels together."""
+    return np.asarray(np.sqrt(np.einsum("bsc,bsc->bs", slopes, slopes)), np.float32)
+
+
+def sharpness(profile: Array, sigma: float) -> Array:
+    """Levels of sharp step at every offset of every block, all channels together."""
+    # Both see a sharp step at its full height; of one blurred beyond the narrow one little is left.
+    n, w = strength(slope(profile, sigma)), strength(slope(profile, 3 * sigma))
+    # Between glare and a print the wide one passes through nought; its neighbours tell.
+    w = cv2.dilate(w, np.ones((1, 5), np.uint8))
+    return np.asarray(np.maximum(n - 0.6 * w, 0) / 0.35, np.float32)

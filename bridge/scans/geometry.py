@@ -1,0 +1,70 @@
+"""Quads and lines in scan pixels, pixel-edge convention: (0, 0) is the top-left corner of the first pixel.
+
+A quad is a 4x2 array, clockwise from the corner that is top-left after a deskew of under 45 degrees.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from bridge.scans.arrays import Array
+
+Points = Array
+Quad = Array
+
+
+def rectangle(centre: Sequence[float], size: Sequence[float], angle: float) -> Quad:
+    """The quad of a rectangle turned by `angle` degrees (clockwise, as y grows downwards)."""
+    turn = math.radians(angle)
+    axes = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
+    corners = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]) * np.asarray(size, float)
+    return np.asarray(corners @ axes + np.asarray(centre, float))
+
+
+def frame(width: float, height: float) -> Quad:
+    return np.array([[0, 0], [width, 0], [width, height], [0, height]], float)
+
+
+def tilt(quad: Quad) -> float:
+    """Degrees by which the print is turned, the mean over its sides weighted by their lengths; -45 to 45."""
+    along = quad[1] - quad[0] + quad[2] - quad[3]
+    down = quad[3] - quad[0] + quad[2] - quad[1]
+    both = along + np.array([down[1], -down[0]])
+    return math.degrees(math.atan2(both[1], both[0]))
+
+
+def sides(quad: Quad) -> tuple[float, float]:
+    """Mean width and height in pixels."""
+    edge = np.hypot(*(np.roll(quad, -1, axis=0) - quad).T)
+    return float(edge[0] + edge[2]) / 2, float(edge[1] + edge[3]) / 2
+
+
+def clip(a: Quad, b: Quad) -> Points:
+    """What two convex polygons share; no points where they share nothing."""
+    area, shared = cv2.intersectConvexConvex(a.astype(np.float32), b.astype(np.float32))
+    if area <= 0 or shared is None:
+        return np.zeros((0, 2))
+    return np.asarray(shared.reshape(-1, 2), float)
+
+
+def area(polygon: Points) -> float:
+    return float(cv2.contourArea(polygon.astype(np.float32))) if len(polygon) > 2 else 0.0
+
+
+def meet(p: Points, d: Points, q: Points, e: Points) -> Points:
+    """Where the lines p + s d and q + t e cross; they must not be parallel."""
+    cross = d[0] * e[1] - d[1] * e[0]
+    s = ((q[0] - p[0]) * e[1] - (q[1] - p[1]) * e[0]) / cross
+    return np.asarray(p + s * d)
+
+
+def clockwise(quad: Quad) -> Quad:
+    """The same corners in the order this module promises."""
+    centre = quad.mean(axis=0)
+    around = quad[np.argsort(np.arctan2(*(quad - centre).T[::-1]))]
+    turns = [np.roll(around, k, axis=0) for k in range(4)]
+    return min(turns, key=lambda q: abs(tilt(q)))

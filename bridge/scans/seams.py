@@ -1,0 +1,332 @@
+"""Prints that lie so close that the mask holds them together: the straight lines that part them.
+
+A seam is a sharp straight line across the whole of what it parts. So is a horizon, sometimes; hence without
+a notch in the outline a seam must be seen along nearly all its length, and exactly straight.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from bridge.scans import edges
+from bridge.scans.arrays import Array
+from bridge.scans.band import Scene, sharpness, take_band
+from bridge.scans.geometry import Points, Quad
+
+# Nearer to an outline than the lesser prints are wide, a line belongs to a picture; without a notch, sooner.
+LEAST_MM = 24.0
+LEAST_ALONE_MM = 35.0
+STRIP_MM = 4.0
+BLOCKS = 40
+NOTCH = 0.045
+NOTCHED, WHOLE = 0.6, 0.93
+MOST_LINES = 3
+BAR_MM = 0.95
+DARK = 150.0
+LIDLIKE = 45.0
+
+
+# What a side of a part is: the piece's own outline, a seam, or a seam with a gap or a bar in it.
+Edge = Literal["own", "seam", "strip"]
+Edges = tuple[Edge, Edge, Edge, Edge]
+OWN: Edges = ("own", "own", "own", "own")
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A rough quad, and what its sides are: top, right, bottom, left.
+
+    `doubt` is how much of a line was seen (0 to 1) that might have been a seam and was not taken for one.
+    """
+
+    quad: Quad
+    edges: Edges = OWN
+    doubt: float = 0.0
+
+
+@dataclass(frozen=True)
+class Box:
+    """Whole pixels of the upright patch, and what its sides are: top, right, bottom, left."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+    edges: Edges = OWN
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.x1 - self.x0, self.y1 - self.y0
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where one part ends and the next begins; support 0 to 1."""
+
+    upright: bool
+    stop: float
+    start: float
+    support: float
+    notched: bool
+
+
+def part(scene: Scene, silhouette: Array, quad: Quad) -> list[Leaf]:
+    """The prints inside a rough rectangle (scan pixels); `silhouette` is the small mask of the piece."""
+    patch = _Patch(scene, silhouette, quad)
+    boxes = patch.split(Box(0, 0, patch.width, patch.height), 0)
+    if len(boxes) == 1:
+        return [Leaf(quad, doubt=patch.doubt.get(boxes[0], 0.0))]
+    return [Leaf(patch.outward(box), box.edges, patch.doubt.get(box, 0.0)) for box in boxes]
+
+
+class _Patch:
+    """The piece laid upright at half size, so that rows and columns run along the prints' sides."""
+
+    def __init__(self, scene: Scene, silhouette: Array, quad: Quad) -> None:
+        k = scene.half_scale
+        self.scene = scene
+        self.doubt: dict[Box, float] = {}
+        self.mm = scene.mm / k
+        self.origin, self.along, self.down = _axes(quad)
+        width, height = np.hypot(*(quad[1] - quad[0])) / k, np.hypot(*(quad[3] - quad[0])) / k
+        self.width, self.height = max(4, round(float(width))), max(4, round(float(height)))
+        self.scale = k
+        move = np.stack([self.along, self.down], axis=1)
+        centre = move @ [0.5, 0.5] + self.origin / k - 0.5
+        warp = np.hstack([move, centre[:, None]])
+        size = (self.width, self.height)
+        pixels = cv2.warpAffine(
+            scene.half,
+            warp,
+            size,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        self.pixels = pixels.reshape(self.height, self.width, -1)
+        self.deep = scene.half.dtype == np.uint16
+        grow = silhouette.shape[1] / scene.half.shape[1]
+        small = np.hstack([move * grow, ((move @ [0.5, 0.5] + self.origin / k) * grow - 0.5)[:, None]])
+        self.inside = cv2.warpAffine(silhouette, small, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+
+    def outward(self, box: Box) -> Quad:
+        corners = np.array([[box.x0, box.y0], [box.x1, box.y0], [box.x1, box.y1], [box.x0, box.y1]], float)
+        return np.asarray(self.origin + (corners @ np.stack([self.along, self.down])) * self.scale)
+
+    def split(self, box: Box, depth: int, expected: Cut | None = None) -> list[Box]:
+        box = self.tighten(box)
+        if depth > 5 or max(box.size) < 2 * LEAST_MM * self.mm:
+            return [box]
+        self.doubt[box] = 0.0
+        cuts = [
+            cut for upright in (True, False) if (cut := self.best_cut(box, upright, expected)) is not None
+        ]
+        for cut in sorted(cuts, key=lambda c: -c.support):
+            # Prints laid in a grid: what parts the whole parts its halves, too.
+            across = next((other for other in cuts if other is not cut), None)
+            parts = [self.split(half, depth + 1, across) for half in _halves(box, cut)]
+            if cut.notched or not any(len(part) == 1 and _slender(part[0]) for part in parts):
+                return [leaf for part in parts for leaf in part]
+        return [box]
+
+    def tighten(self, box: Box) -> Box:
+        """Shrink to where the piece is; a side that moves is no seam any more."""
+        here = self.inside[box.y0 : box.y1, box.x0 : box.x1]
+        if not here.any():
+            return box
+        columns = np.flatnonzero(here.mean(axis=0) > 0.08)
+        rows = np.flatnonzero(here.mean(axis=1) > 0.08)
+        if not len(columns) or not len(rows):
+            return box
+        slack = 1.2 * self.mm
+        moved = (
+            rows[0] > slack,
+            len(here[0]) - 1 - columns[-1] > slack,
+            len(here) - 1 - rows[-1] > slack,
+            columns[0] > slack,
+        )
+        x0 = box.x0 + (int(columns[0]) if moved[3] else 0)
+        x1 = box.x0 + int(columns[-1]) + 1 if moved[1] else box.x1
+        y0 = box.y0 + (int(rows[0]) if moved[0] else 0)
+        y1 = box.y0 + int(rows[-1]) + 1 if moved[2] else box.y1
+        top, right, bottom, left = (
+            "own" if gone else was for was, gone in zip(box.edges, moved, strict=True)
+        )
+        return Box(x0, y0, x1, y1, (top, right, bottom, left))
+
+    def best_cut(self, box: Box, upright: bool, expected: Cut | None = None) -> Cut | None:
+        pixels = self.pixels[box.y0 : box.y1, box.x0 : box.x1]
+        inside = self.inside[box.y0 : box.y1, box.x0 : box.x1]
+        if not upright:
+            pixels, inside = pixels.swapaxes(0, 1), inside.swapaxes(0, 1)
+        high, wide = inside.shape
+        least = LEAST_MM * self.mm
+        if wide < 2 * least or high < 12 * self.mm:
+            return None
+        support, shared, notch, through = self._support(pixels, inside)
+        notched = notch > NOTCH
+        inner = support[int(least) : -int(least)]
+        ruled = _peaks(inner, 0.8 * float(inner.max()), round(2 * self.mm)) > MOST_LINES
+        alone = round(LEAST_ALONE_MM * self.mm)
+        open_ = (support * through)[alone:-alone]
+        self.doubt[box] = max(self.doubt[box], float(open_.max()) if open_.size else 0.0)
+        whole = (support >= WHOLE) & through & (not ruled)
+        whole[:alone] = whole[-alone:] = False
+        base = box.x0 if upright else box.y0
+        if expected is not None and expected.upright == upright:
+            whole |= (np.abs(np.arange(wide) + base - expected.stop) < 1.5 * self.mm) & (support > 0.6)
+        support[~np.where(notched, support >= NOTCHED, whole) | (shared < 0.1)] = 0
+        support[: int(least)] = 0
+        support[-int(least) :] = 0
+        for _ in range(3):
+            at = int((support + 0.3 * np.minimum(notch, 1) * (support > 0)).argmax())
+            if support[at] == 0:
+                return None
+            strip = self._strip(box, upright, at, bool(notched[at]))
+            if strip is not None:
+                return Cut(upright, base + strip[0], base + strip[1], float(support[at]), bool(notched[at]))
+            support[max(0, at - int(self.mm)) : at + int(self.mm) + 1] = 0
+        return None
+
+    def _support(self, pixels: Array, inside: Array) -> tuple[Array, Array, Array, Array]:
+        """At each column: the share of blocks with a step there, of those that have print on both sides;
+        the share of blocks that have; the share that have print on one side only, ending here; and
+        whether the step goes through to both ends.
+        """
+        high, wide = inside.shape
+        blocks = cv2.resize(np.ascontiguousarray(pixels), (wide, BLOCKS), interpolation=cv2.INTER_AREA)
+        profile: Array = blocks.reshape(BLOCKS, wide, -1).astype(np.float32)
+        if self.deep:
+            profile /= 257
+        sharp = sharpness(profile, 1.0)
+        usual = cv2.blur(sharp, (int(12 * self.mm) | 1, 1))
+        value = np.clip(sharp / (1.5 + 2.5 * usual) - 0.4, 0, 1)
+        value = np.maximum(value, 0.95 * np.maximum(np.roll(value, 1, axis=1), np.roll(value, -1, axis=1)))
+        mask = cv2.resize(np.ascontiguousarray(inside), (wide, BLOCKS), interpolation=cv2.INTER_AREA)
+        window = max(1, int(2 * self.mm))
+        solid = cv2.blur(mask.astype(np.float32), (window, 1))
+        gap = int(1.6 * self.mm)
+        left, right = np.roll(solid, gap + window // 2, axis=1), np.roll(solid, -gap - window // 2, axis=1)
+        both = (left > 0.7) & (right > 0.7)
+        one = ((left > 0.8) & (right < 0.2)) | ((left < 0.2) & (right > 0.8))
+        spread = max(1, round(0.008 * high))
+        best = _best_slanted(value * both, spread) / np.maximum(both.sum(axis=0), 1)
+        near = cv2.dilate(value.astype(np.float32), np.ones((1, 2 * spread + 1), np.uint8)) > 0.3
+        count = np.cumsum(both, axis=0)
+        begins, ends = both & (count <= 2), both & (count > count[-1] - 2)
+        through = (near & begins).any(axis=0) & (near & ends).any(axis=0)
+        return best, both.mean(axis=0), one.mean(axis=0), through
+
+    def _strip(self, box: Box, upright: bool, at: int, notched: bool) -> tuple[float, float] | None:
+        """Where a gap or a bar begins and ends about a seam, in patch pixels from the box's corner; the
+        same place twice where there is none. None where the line is not straight and sharp at full size.
+        """
+        first, last = self._shared(box, upright, at)
+        if upright:
+            ends = np.array([[box.x0 + at + 0.5, last], [box.x0 + at + 0.5, first]], float)
+        else:
+            ends = np.array([[first, box.y0 + at + 0.5], [last, box.y0 + at + 0.5]], float)
+        a, b = self.origin + (ends @ np.stack([self.along, self.down])) * self.scale
+        side = edges.find_side(self.scene, None, a, b, (1.6, 1.6), clearest=True)
+        if side is None or (not notched and (side.support < 0.55 or side.scatter > 0.03 * self.scene.mm)):
+            return (at + 0.5, at + 0.5) if notched else None
+        inward = np.array([-side.along[1], side.along[0]])
+        moved = float((side.point - (a + b) / 2) @ inward) / self.scale
+        half = side.along * side.length / 2
+        lo, hi = _even_run(self.scene, side.point - half, side.point + half)
+        return at + 0.5 + moved + lo / self.scale, at + 0.5 + moved + hi / self.scale
+
+    def _shared(self, box: Box, upright: bool, at: int) -> tuple[float, float]:
+        """From where to where there is print on both sides of a seam, in patch pixels."""
+        inside = self.inside[box.y0 : box.y1, box.x0 : box.x1]
+        inside = inside if upright else inside.T
+        far, near = round(4 * self.mm), round(2 * self.mm)
+        left, right = inside[:, max(0, at - far) : max(1, at - near)], inside[:, at + near : at + far]
+        both = np.flatnonzero((left.mean(axis=1) > 0.5) & (right.mean(axis=1) > 0.5))
+        base, end = (box.y0, box.y1) if upright else (box.x0, box.x1)
+        if len(both) < 8 * self.mm:
+            return float(base), float(end)
+        return float(base + both[0]), float(base + both[-1] + 1)
+
+
+def _best_slanted(value: Array, spread: int) -> Array:
+    """At each column, the largest sum down a line through it that leans by up to `spread` columns."""
+    count, wide = value.shape
+    padded = np.pad(value, ((0, 0), (spread, spread)))
+    lean = (np.arange(count) + 0.5) / count - 0.5
+    best = np.zeros(wide)
+    for slant in range(-spread, spread + 1):
+        starts = np.rint(slant * lean).astype(int) + spread
+        total = np.zeros(wide)
+        for row, start in zip(padded, starts, strict=True):
+            total += row[start : start + wide]
+        np.maximum(best, total, out=best)
+    return best
+
+
+def _peaks(values: Array, least: float, apart: int) -> int:
+    """How many separate places reach `least`."""
+    places = np.flatnonzero(values >= least)
+    return int((np.diff(places) > apart).sum()) + 1 if len(places) else 0
+
+
+def _halves(box: Box, cut: Cut) -> tuple[Box, Box]:
+    top, right, bottom, left = box.edges
+    here: Edge = "strip" if cut.start - cut.stop > 0.5 else "seam"
+    if cut.upright:
+        return (
+            Box(box.x0, box.y0, int(cut.stop), box.y1, (top, here, bottom, left)),
+            Box(math.ceil(cut.start), box.y0, box.x1, box.y1, (top, right, bottom, here)),
+        )
+    return (
+        Box(box.x0, box.y0, box.x1, int(cut.stop), (top, right, here, left)),
+        Box(box.x0, math.ceil(cut.start), box.x1, box.y1, (here, right, bottom, left)),
+    )
+
+
+def _slender(box: Box) -> bool:
+    """Longer than prints are: a slice of a picture rather than a neighbour."""
+    return max(box.size) > 2.4 * min(box.size)
+
+
+def _even_run(scene: Scene, a: Points, b: Points) -> tuple[float, float]:
+    """The strip about a line that is even all along: a gap or a bar. Offsets in scan pixels."""
+    reach = STRIP_MM * scene.mm
+    band = take_band(scene.pixels, None, a, b, reach, reach, 1.0)
+    if band is None:
+        return 0.0, 0.0
+    grey = band.profile.mean(axis=2)
+    spread = np.percentile(grey, 80, axis=0) - np.percentile(grey, 20, axis=0)
+    usual = float(np.median(spread))
+    even = spread < min(12.0, 0.35 * usual)
+    middle = int(band.outer)
+    near = max(2, round(0.3 * scene.mm))
+    starts = [n for n in range(max(0, middle - near), middle + near + 1) if n < len(even) and even[n]]
+    if not starts:
+        return 0.0, 0.0
+    lo = hi = min(starts, key=lambda n: abs(n - middle))
+    while lo > 0 and even[lo - 1]:
+        lo -= 1
+    while hi < len(even) - 1 and even[hi + 1]:
+        hi += 1
+    if lo == 0 or hi == len(even) - 1:
+        return 0.0, 0.0
+    start, stop = lo - 1.0 - band.outer, hi + 1.0 - band.outer
+    tone = np.median(band.profile[:, lo : hi + 1], axis=(0, 1))
+    if float(tone.mean()) < DARK:
+        # Next to dark content the end of a bar is not to be seen: take no more than bars are wide.
+        if stop - start > 1.5 * scene.mm:
+            start, stop = max(start, -BAR_MM * scene.mm), min(stop, BAR_MM * scene.mm)
+    elif scene.lid is None or np.abs(tone - scene.lid.mean(axis=(0, 1))).max() > LIDLIKE:
+        # A strip of even sky is neither gap nor bar.
+        return 0.0, 0.0
+    return start, stop
+
+
+def _axes(quad: Quad) -> tuple[Points, Points, Points]:
+    along = (quad[1] - quad[0]) / np.hypot(*(quad[1] - quad[0]))
+    return quad[0], along, np.array([-along[1], along[0]])

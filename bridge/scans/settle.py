@@ -1,0 +1,201 @@
+"""From a rough rectangle to the print's own: every side found, and the four brought to agree."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bridge.scans import edges
+from bridge.scans.arrays import Array
+from bridge.scans.band import Scene
+from bridge.scans.bars import Bars
+from bridge.scans.edges import Side
+from bridge.scans.geometry import Points, Quad, meet
+from bridge.scans.seams import OWN, Leaf
+
+AGREE = math.radians(0.3)
+BAR_WEDGE_MM = 0.97
+BORDER_MM = 1.5
+FOOT_MM = 26.0
+UNSURE = 0.75
+DOUBT = 0.8
+
+
+@dataclass
+class Found:
+    """A print: `bounded` when at least one side was seen to end against the lid."""
+
+    quad: Quad
+    confidence: float
+    bounded: bool
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Line:
+    """One side: a point, a direction, how well it is known (0: a guess), and whether a bar hides it."""
+
+    point: Points
+    along: Points
+    weight: float
+    bar: bool = False
+    side: Side | None = None
+    off: bool = False
+
+
+def settle(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars) -> Found:
+    lines = [_line(scene, blocked, leaf, bars, n) for n in range(4)]
+    _look_for_borders(scene, blocked, leaf, lines)
+    quad = _agree(lines, leaf.quad, BAR_WEDGE_MM * scene.mm)
+    facing = [line.side for line, edge in zip(lines, leaf.edges, strict=True) if line.side and edge == "own"]
+    seen = sum(side.support > 0.35 or side.straight > 0.6 for side in facing)
+    bounded = seen >= min(2, max(1, len(facing)))
+    confidence = _confidence(lines, leaf)
+    if _borders_differ(lines, leaf, scene.mm):
+        confidence = min(confidence, UNSURE)
+    notes = []
+    if leaf.doubt > DOUBT:
+        confidence = min(confidence, UNSURE)
+        notes.append("may be more than one photo")
+    return Found(quad, confidence, bounded, notes)
+
+
+def _line(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars, n: int) -> Line:
+    a, b = leaf.quad[n], leaf.quad[(n + 1) % 4]
+    along = (b - a) / np.hypot(*(b - a))
+    hidden = _bar_line(scene, bars, a, b)
+    if hidden is not None:
+        return hidden
+    if leaf.edges[n] == "strip":
+        return Line((a + b) / 2, along, 0.0, bar=True)
+    own = leaf.edges[n] == "own"
+    side = edges.find_side(scene, blocked, a, b, (8.0, 6.0) if own else (1.6, 1.6), clearest=not own)
+    if side is None:
+        return Line((a + b) / 2, along, 0.0, off=not _on_scan(scene, (a + b) / 2))
+    weight = side.support * side.length**2 / (side.scatter**2 + 0.1) if side.support > 0.2 else 0.0
+    return Line(side.point, side.along, weight, side=side)
+
+
+def _look_for_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) -> None:
+    """Where a side turned out to have a border hardly told from the lid, look harder for the others."""
+    out = [_outward(line, leaf.quad, n) / scene.mm for n, line in enumerate(lines)]
+    if max(out) <= BORDER_MM:
+        return
+    for n, line in enumerate(lines):
+        if out[n] > BORDER_MM or leaf.edges[n] != "own" or line.bar or line.off:
+            continue
+        a, b = leaf.quad[n], leaf.quad[(n + 1) % 4]
+        side = edges.find_side(scene, blocked, a, b, (FOOT_MM, 0.5), least=0.25)
+        if side is not None and side.support > 0.25:
+            found = Line(
+                side.point, side.along, side.support * side.length**2 / (side.scatter**2 + 0.1), side=side
+            )
+            if _outward(found, leaf.quad, n) > BORDER_MM * scene.mm:
+                lines[n] = found
+
+
+def _borders_differ(lines: list[Line], leaf: Leaf, mm: float) -> bool:
+    """Whether some sides have a border outside their rough place and others, that could have one, not."""
+    free = [n for n, line in enumerate(lines) if leaf.edges[n] == "own" and not line.bar and not line.off]
+    out = [_outward(lines[n], leaf.quad, n) > BORDER_MM * mm for n in free]
+    return any(out) and not all(out)
+
+
+def _outward(line: Line, rough: Quad, n: int) -> float:
+    """Pixels by which a side lies outside its rough place."""
+    a, b = rough[n], rough[(n + 1) % 4]
+    along = (b - a) / np.hypot(*(b - a))
+    return float((line.point - (a + b) / 2) @ np.array([along[1], -along[0]]))
+
+
+def _on_scan(scene: Scene, point: Points) -> bool:
+    h, w = scene.pixels.shape[:2]
+    rim = 0.5 * scene.mm
+    return bool(rim < point[0] < w - rim and rim < point[1] < h - rim)
+
+
+def _bar_line(scene: Scene, bars: Bars, a: Points, b: Points) -> Line | None:
+    """The inner edge of a bar that this side runs along, if it does."""
+    h, w = scene.pixels.shape[:2]
+    mid, along = (a + b) / 2, (b - a) / np.hypot(*(b - a))
+    near = 2.0 * scene.mm
+    upright = abs(along[1]) > abs(along[0])
+    if abs(along[0] if upright else along[1]) > 0.05:
+        return None
+    borders = (
+        ((bars.left, 0.0, 1.0), (bars.right, float(w), -1.0))
+        if upright
+        else (
+            (bars.top, 0.0, 1.0),
+            (bars.bottom, float(h), -1.0),
+        )
+    )
+    axis = 1 if upright else 0
+    for depth, border, inward in borders:
+        lo, hi = sorted((int(a[axis]), int(b[axis])))
+        here = depth[max(0, lo) : max(1, hi)]
+        if not here.size or (here > 0).mean() < 0.3:
+            continue
+        deepest = float(here.max()) + 1.0
+        place = border + inward * deepest
+        if abs(mid[1 - axis] - place) < near:
+            point = mid.copy()
+            point[1 - axis] = place
+            straight = np.zeros(2)
+            straight[axis] = math.copysign(1, along[axis])
+            return Line(point, straight, 0.0, bar=True)
+    return None
+
+
+def _agree(lines: list[Line], rough: Quad, most: float) -> Quad:
+    """A rectangle where the sides that were seen are square to each other; else the quad that they make."""
+    turns = [math.atan2(line.along[1], line.along[0]) - n * math.pi / 2 for n, line in enumerate(lines)]
+    turns = [(turn + math.pi) % (2 * math.pi) - math.pi for turn in turns]
+    known = [(turn, line.weight) for turn, line in zip(turns, lines, strict=True) if line.weight > 0]
+    if known:
+        best = max(known, key=lambda k: sum(w for t, w in known if abs(t - k[0]) < AGREE))[0]
+        close = [(t, w) for t, w in known if abs(t - best) < AGREE]
+        turn = sum(t * w for t, w in close) / sum(w for _, w in close)
+    else:
+        edge = rough[1] - rough[0]
+        turn = math.atan2(edge[1], edge[0])
+    skew = [
+        abs(t - turn) > AGREE and line.weight > 0 and (line.side is not None and line.side.support > 0.6)
+        for t, line in zip(turns, lines, strict=True)
+    ]
+    directions = []
+    for n, line in enumerate(lines):
+        ahead = turn + n * math.pi / 2
+        directions.append(line.along if skew[n] else np.array([math.cos(ahead), math.sin(ahead)]))
+    points = [_clear_of_bar(lines[n], directions[n], rough, n, most) for n in range(4)]
+    return np.array([meet(points[n - 1], directions[n - 1], points[n], directions[n]) for n in range(4)])
+
+
+def _clear_of_bar(line: Line, direction: Points, rough: Quad, n: int, most: float) -> Points:
+    """A point to run through.
+
+    Where a bar hides the side: the one that leaves all of the bar outside, unless the print is so askew that
+    it would lose more than `most` pixels; then all of the print is kept.
+    """
+    if not line.bar:
+        return line.point
+    half = np.hypot(*(rough[(n + 1) % 4] - rough[n])) / 2
+    inward = np.array([-direction[1], direction[0]])
+    ends = sorted((line.point + line.along * s for s in (-half, half)), key=lambda p: float(p @ inward))
+    wedge = float((ends[1] - ends[0]) @ inward)
+    return np.asarray(ends[1] if wedge <= most else ends[0])
+
+
+def _confidence(lines: list[Line], leaf: Leaf) -> float:
+    """How sure each side is, the least sure counting most."""
+    scores = []
+    for line in lines:
+        if line.bar or line.off:
+            scores.append(0.9)
+        elif line.side is None:
+            scores.append(0.5)
+        else:
+            scores.append(0.6 + 0.4 * min(1.0, line.side.support / 0.7))
+    return round(float(min(scores) * 0.7 + np.mean(scores) * 0.3) * (0.9 if leaf.edges != OWN else 1.0), 3)

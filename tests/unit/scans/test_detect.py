@@ -1,0 +1,83 @@
+"""The detection's promises on composed scans, small enough for every run. The figures: benchmarks/scans."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks.scans.compose import Placed, compose
+from benchmarks.scans.score import judge
+from bridge.scans.detect import detect
+
+DPI = 150
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "category",
+    ["standard", "edge_bar", "touching", "joined_by_bar", "overedge", "dark_lid", "lowcontrast_bw"],
+)
+def test_every_print_is_found_whole_and_alone(category: str, seed: int) -> None:
+    scan = compose(category, 9000 + seed, DPI)
+    photos = detect(scan.pixels, DPI).photos
+    verdict = judge(scan, [photo.quad for photo in photos])
+    assert not (verdict.lost or verdict.cut or verdict.split), verdict.faults()
+    assert verdict.merged == 0 or all(photo.confidence <= 0.9 for photo in photos), verdict.faults()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_empty_glass_gives_no_photo(seed: int) -> None:
+    assert detect(compose("empty_scan", 9000 + seed, DPI).pixels, DPI).photos == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_letter_is_one_page(seed: int) -> None:
+    assert len(detect(compose("not_photos", 9000 + seed, DPI).pixels, DPI).photos) == 1
+
+
+def test_a_photo_that_fills_the_glass_is_one_photo() -> None:
+    scan = compose("single_full_bleed", 9003, DPI)
+    photos = detect(scan.pixels, DPI).photos
+    assert len(photos) == 1
+    assert judge(scan, [photos[0].quad]).perfect
+
+
+def test_corners_are_sub_pixel_exact_and_told_in_the_pixel_edge_convention() -> None:
+    scan = compose("standard", 9001, 300)
+    verdict = judge(scan, [photo.quad for photo in detect(scan.pixels, 300).photos])
+    assert verdict.corners
+    assert float(np.median(verdict.corners)) < 0.05
+    assert float(np.median(verdict.angles)) < 0.05
+
+
+def test_grey_and_sixteen_bit_scans_give_the_same_photos_as_eight_bit_colour() -> None:
+    scan = compose("standard", 9002, DPI).pixels
+    if scan.dtype == np.uint16:
+        scan = (scan >> 8).astype(np.uint8)
+    colour = scan if scan.ndim == 3 else cv2.cvtColor(scan, cv2.COLOR_GRAY2RGB)
+    grey = cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)
+    wanted = sorted(photo.quad.mean(axis=0).tolist() for photo in detect(colour, DPI).photos)
+    for other in (grey, colour.astype(np.uint16) * 257):
+        found = sorted(photo.quad.mean(axis=0).tolist() for photo in detect(other, DPI).photos)
+        assert np.allclose(found, wanted, atol=1.0)
+
+
+def test_a_horizon_across_the_picture_does_not_split_it() -> None:
+    scan = np.full((1750, 1240, 3), 238, np.uint8)
+    rng = np.random.default_rng(3)
+    face = np.empty((590, 885, 3), np.float32)
+    face[:300] = [150, 180, 220]
+    face[300:] = [40, 80, 95]
+    ripple = cv2.GaussianBlur(rng.normal(0, 60, face.shape[:2]).astype(np.float32), (0, 0), 2)
+    wobble = np.rint(np.cumsum(rng.normal(0, 0.3, face.shape[1]))).astype(int)
+    for x, dy in enumerate(wobble):
+        face[:, x] = np.roll(face[:, x], dy, axis=0)
+    scan[400:990, 150:1035] = np.clip(face + ripple[:, :, None], 0, 255)
+    assert len(detect(scan, DPI).photos) == 1
+
+
+def test_the_example_print_is_where_it_was_put() -> None:
+    quad = Placed(105, 148, 100, 150, 5).quad()
+    assert np.hypot(*(quad[1] - quad[0])) == pytest.approx(100)
+    assert np.hypot(*(quad[2] - quad[1])) == pytest.approx(150)
