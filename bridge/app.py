@@ -175,9 +175,23 @@ def _prepare(paths: Paths) -> None:
     try:
         paths.state.mkdir(parents=True, exist_ok=True)
         paths.keys.mkdir(mode=0o700, exist_ok=True)
-        paths.keys.chmod(0o700)
+        _close_to_others(paths.keys, 0o700)
+        for path in (*paths.keys.iterdir(), paths.journal):
+            if path.is_file() and not path.is_symlink():
+                with suppress(PermissionError):  # somebody else's, say a backup by root
+                    _close_to_others(path, 0o600)
     except OSError as error:
         raise _unusable(error, paths.state) from None
+
+
+def _close_to_others(path: Path, wanted: int) -> None:
+    """Undo what a command may have done: it runs as the same user, and Landlock covers no chmod."""
+    mode = path.stat().st_mode & 0o7777
+    if mode == wanted:
+        return
+    path.chmod(wanted)
+    if mode & 0o077:
+        logger.warning("%s: others could get at it (mode %o); closed to them again", path, mode)
 
 
 @contextmanager

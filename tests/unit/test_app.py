@@ -1,0 +1,48 @@
+"""What a start does before anything is served."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from bridge.app import AppError, _prepare
+from bridge.paths import Paths
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o7777
+
+
+def test_a_start_closes_what_a_command_has_opened_to_others_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = Paths(state=tmp_path / "state")
+    _prepare(paths)
+    paths.secret.write_text("0451")
+    paths.journal.touch()
+    opened = {paths.keys: 0o755, paths.secret: 0o644, paths.journal: 0o666}
+    for path, wide in opened.items():
+        path.chmod(wide)
+    with caplog.at_level(logging.WARNING):
+        _prepare(paths)
+    assert [mode(path) for path in opened] == [0o700, 0o600, 0o600]
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == list(map(str, opened))
+    caplog.clear()
+    _prepare(paths)
+    assert not caplog.records
+
+
+def test_a_start_changes_nothing_behind_a_link_out_of_the_key_folder(tmp_path: Path) -> None:
+    paths, elsewhere = Paths(state=tmp_path / "state"), tmp_path / "elsewhere"
+    _prepare(paths)
+    elsewhere.touch(mode=0o644)
+    elsewhere.chmod(0o644)
+    (paths.keys / "link").symlink_to(elsewhere)
+    _prepare(paths)
+    assert mode(elsewhere) == 0o644
+
+
+def test_a_state_that_cannot_be_is_an_error_of_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(AppError, match="choose a --state-dir"):
+        _prepare(Paths(state=tmp_path / "file"))
