@@ -78,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     )
     forgetting.add_argument("key", metavar="KEY")
     verb("doctor", doctor, "say why a phone does not find the bridge, and what to do about it")
+    verbs.add_parser("scans", help="cut the photos out of flatbed scans (bellpull scans --help)")
     return top
 
 
@@ -96,7 +97,12 @@ def _lines(text: str) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["scans"]:
+        from bridge.scans import cli as scans
+
+        return scans.main(words[1:])
+    arguments = parser().parse_args(words)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names and QR codes on a terminal without UTF-8

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from bridge.scans.batch import Answer, Workers
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
+        _check_packages()
         _check_names(arguments.scans)
         _check_output(arguments)
     except UsageProblem as problem:
@@ -64,6 +66,13 @@ def _jobs(text: str) -> int:
     if not text.isdigit() or not 1 <= int(text) <= 64:
         raise argparse.ArgumentTypeError("a whole number from 1 to 64")
     return int(text)
+
+
+def _check_packages() -> None:
+    """The pictures' libraries come with an extra, for servers that split nothing."""
+    missing = [name for name in ("numpy", "cv2", "pyvips", "isal") if find_spec(name) is None]
+    if missing:
+        raise UsageProblem(f"{', '.join(missing)} not installed; docs/scans.md says how")
 
 
 def _check_names(scans: Sequence[Path]) -> None:
