@@ -27,7 +27,7 @@ UNIT_PATHS = f"{MANAGER_PATH}/unit"
 BUS = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
 PROPERTIES = "org.freedesktop.DBus.Properties"
-TYPES = (
+TYPES = ("service", "socket", "target", "timer", "path", "mount", "automount", "swap", "slice")
     "service",
     "socket",
     "mount",
