@@ -28,18 +28,6 @@ BUS = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 TYPES = ("service", "socket", "target", "timer", "path", "mount", "automount", "swap", "slice")
-    "service",
-    "socket",
-    "mount",
-    "automount",
-    "swap",
-    "timer",
-    "path",
-    "slice",
-    "scope",
-    "target",
-    "device",
-)
 ANSWER = 5.0  # seconds systemd has to answer a question
 BURST, CALM = 10, 0.1  # reads of a unit that never rests, and the seconds between those after them
 MOST_RULES = 400  # match rules; the bus takes 512 of a connection
