@@ -6,6 +6,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+# A library's thread would take the signals that the root program's tests send to this process.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
 CAMPAIGN = os.environ.get("BELLPULL_CAMPAIGN") == "1"
 settings.register_profile("sample", max_examples=150, deadline=None)
 settings.register_profile("campaign", max_examples=20_000, deadline=None)
