@@ -59,6 +59,8 @@ def fetch() -> list[Path]:
 
 
 def _unpack_debian(root: Path) -> None:
+    if os.geteuid() == 0:  # a new machine has no lists of packages yet
+        subprocess.run(["apt-get", "update", "-qq"], check=True, stdout=sys.stderr)
     subprocess.run(["apt-get", "download", "-q", *DEBIAN], cwd=root, check=True, stdout=sys.stderr)
     for package in sorted(root.glob("*.deb")):
         tree = root / package.stem
