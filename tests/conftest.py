@@ -1,6 +1,7 @@
 """What is told about the tests that did not run, and when that is a failure."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,9 @@ from hypothesis import settings
 
 # A library's thread would take the signals that the root program's tests send to this process.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+# A shell that starts the tests in the background has SIGINT ignored, and so would have what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CAMPAIGN = os.environ.get("BELLPULL_CAMPAIGN") == "1"
 settings.register_profile("sample", max_examples=150, deadline=None)
