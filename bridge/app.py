@@ -22,6 +22,7 @@ from bridge.keeper import Keeper
 from bridge.paths import Paths
 from bridge.tools import Tools
 from bridge.tools.fence import hide_from_children
+from bridge.wishes import Wishes
 
 FIRST_LOOK = 0.5  # seconds that the start waits for tiles to know how they stand
 
@@ -38,6 +39,7 @@ class App:
     def __init__(self, config: Config, paths: Paths) -> None:
         self.tools = Tools(secrets=paths.keys)
         self.journal = Journal(paths.journal)
+        self.wishes = Wishes(paths.wishes)
         self.keepers: dict[str, Keeper] = {}
         kinds = {entry.key: entry.kind_name for entry in config.accessories}
         self.control = Control(paths, self.keepers, kinds, self.journal)
@@ -67,6 +69,7 @@ class App:
             deadline=entry.deadline,
             ignores_bulk=entry.ignores_bulk,
             listeners=listeners,
+            kept=self.wishes,
         )
 
     def _opened(self, entry: Entry) -> Accessory:
@@ -117,6 +120,7 @@ class App:
         await self.control.stop()
         await self.tools.close()
         await self.journal.close()
+        self.wishes.close()
 
     def _identified(self, name: str) -> None:
         """Somebody has pressed "identify" in the Home app; `name` is empty for the bridge itself."""

@@ -1,6 +1,6 @@
 """Routing of one container network through one interface, by rules for what comes in from its bridge.
 
-Policy: "routes": {KEY: {"bridge": NAME, "table": NUMBER, "interface": NAME, "lan": [PREFIX, …], "ipv6": BOOL}};
+Policy: "routes": {KEY: {"bridge": NAME, "table": NUMBER, "interface": NAME, "lan": [PREFIX], "ipv6": BOOL}};
 an empty "lan" means every network that this machine has an address in.
 
 It looks first and then changes only what differs, so that every verb may be said twice. When it

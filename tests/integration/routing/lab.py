@@ -100,7 +100,7 @@ class Lab:
         self._sh(f"ip netns exec {self.ns('house')} nft -f -", NAT)
 
     def make_bridge(self) -> None:
-        """With an address of its own, as the engine's have; else it takes the port's, which forwards alone."""
+        """With an address of its own, as the engine's have; without one it takes the port's."""
         self.ip("house", f"link add {BRIDGE} address 02:42:0a:4d:00:01 type bridge")
         self._address("house", BRIDGE, "10.77.0.1/24", "fd77::1/64")
 
