@@ -108,7 +108,7 @@ class Netlink:
 
     async def close(self) -> None:
         if self._route is not None:
-            await self._route.close()
+            self._route.close()
             self._route = None
 
     @contextlib.asynccontextmanager

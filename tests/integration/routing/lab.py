@@ -1,7 +1,7 @@
 """A house, its provider and a VPN, in network namespaces; sockets of this process stand in each.
 
     house (wan0) -- isp -- vpn        tun0: a real OpenVPN tunnel from house to vpn
-    house (bridge "vpn0") -- cont     the container; house (lan0) -- lan: a neighbour
+    house (bridge "vpn-vpn") -- cont     the container; house (lan0) -- lan: a neighbour
 
 "The Internet" (198.51.100.1, 2001:db8:1::1) is at the isp and at the vpn alike: who hears a
 packet tells the way it took. Needs root.
@@ -31,7 +31,7 @@ CLONE_NEWNET = 0x40000000  # linux/sched.h
 INTERNET = {4: "198.51.100.1", 6: "2001:db8:1::1"}
 NEIGHBOUR = {4: "192.168.7.9", 6: "fd07::9"}
 CONTAINER = {4: "10.77.0.5", 6: "fd77::5"}
-BRIDGE, TABLE = "vpn0", 24810
+BRIDGE, TABLE = "vpn-vpn", 24810
 PORT = 5000
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ NAT = """
 table inet nat {
   chain post {
     type nat hook postrouting priority srcnat
-    iifname "vpn0" oifname { "wan0", "tun0" } masquerade
+    iifname "vpn-vpn" oifname { "wan0", "tun0" } masquerade
   }
 }
 """
@@ -103,6 +103,10 @@ class Lab:
         """With an address of its own, as the engine's have; without one it takes the port's."""
         self.ip("house", f"link add {BRIDGE} address 02:42:0a:4d:00:01 type bridge")
         self._address("house", BRIDGE, "10.77.0.1/24", "fd77::1/64")
+
+    def bridge_routes(self) -> None:
+        """A link that was down has lost its IPv6 address."""
+        self.ip("house", f"addr replace fd77::1/64 dev {BRIDGE} nodad")
 
     def down(self) -> None:
         self.tunnel_down()

@@ -232,7 +232,7 @@ def test_a_second_uplink_is_used_by_its_own_gateway(lab: Lab, ears: Ears) -> Non
     try:
         lab._address("house", "wan1", "10.92.0.2/24", "fd92::2/64")
         lab._address("vpn", "house1", "10.92.0.1/24", "fd92::1/64")
-        lab.nft('add rule inet nat post iifname "vpn0" oifname "wan1" masquerade\n')
+        lab.nft('add rule inet nat post iifname "vpn-vpn" oifname "wan1" masquerade\n')
         lab.ip("house", "route add default via 10.92.0.1 metric 900")
         lab.ip("house", "-6 route add default via fd92::1 metric 2000")
         lab.helper("route-on", rules={**POLICY, "routes": {"vpn": {**ENTRY, "interface": "wan1"}}})
