@@ -61,7 +61,10 @@ def table(key: str) -> int:
 
 @dataclass(frozen=True)
 class VpnRoute(Kind):
-    """What is routed, and through what; `lan` empty: every network this machine has an address in."""
+    """What is routed, and through what; `lan` empty: every network this machine has an address in.
+
+    The Docker network's own name sorts first: old engines give the first the default route.
+    """
 
     interface: Annotated[str, From(interface_name)]
     container: Annotated[str | None, From(docker_name)] = None
@@ -96,7 +99,7 @@ class VpnRoute(Kind):
                 lan=self.lan,
                 ipv6=self.ipv6,
                 container=self.container,
-                network=self.network or f"bellpull-{key}",
+                network=self.network or f"0-bellpull-{key}",
                 checks_dns=self.dns == "checked",
             )
         ]

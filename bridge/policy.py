@@ -34,7 +34,7 @@ def compile_policy(grants: Iterable[Grant]) -> Policy:
         "version": VERSION,
         "units": sorted({grant.unit for grant in grants if isinstance(grant, UnitGrant)}),
         "commands": {grant.key: _entry(grant) for grant in grants if isinstance(grant, CommandGrant)},
-        "routes": {grant.key: _route(grant) for grant in grants if isinstance(grant, RouteGrant)},
+        "routes": {grant.key: route_entry(grant) for grant in grants if isinstance(grant, RouteGrant)},
     }
 
 
@@ -83,8 +83,8 @@ def calls(policy: Policy) -> Iterator[tuple[str, str]]:
             if which in entry:
                 yield f"command-{which}", key
     for key in policy["routes"]:
-        yield "route-on", key
-        yield "route-off", key
+        for verb in ("route-on", "route-off", "route-check"):
+            yield verb, key
 
 
 def _problem(grant: Grant) -> str:
@@ -105,13 +105,17 @@ def _collisions(grants: list[RouteGrant]) -> Iterator[str]:
             yield f"{one.key} and {other.key} share a routing table by chance; change one of the keys"
 
 
-def _route(grant: RouteGrant) -> dict[str, Any]:
+def route_entry(grant: RouteGrant) -> dict[str, Any]:
+    """As helper/verbs/route.py reads it."""
     return {
         "bridge": grant.bridge,
         "table": grant.table,
         "interface": grant.interface,
         "lan": list(grant.lan),
         "ipv6": grant.ipv6,
+        "network": grant.network,
+        "container": grant.container,
+        "dns": grant.checks_dns,
     }
 
 

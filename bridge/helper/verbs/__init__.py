@@ -23,6 +23,7 @@ FILES = {
     "route-on": "route",
     "route-off": "route",
     "route-guard": "route",
+    "route-check": "route",
 }
 
 

@@ -1,7 +1,8 @@
 """Routing of one container network through one interface, by rules for what comes in from its bridge.
 
-Policy: "routes": {KEY: {"bridge": NAME, "table": NUMBER, "interface": NAME, "lan": [PREFIX], "ipv6": BOOL}};
-an empty "lan" means every network that this machine has an address in.
+Policy: "routes": {KEY: {"bridge": NAME, "table": NUMBER, "interface": NAME, "lan": [PREFIX], "ipv6": BOOL,
+"network": NAME, "container": NAME or null, "dns": BOOL}}. An empty "lan": every network that this machine has
+an address in. "dns": whether the containers' DNS servers are looked at before it is turned on.
 
 It looks first and then changes only what differs, so that every verb may be said twice. When it
 turns on, the rule that stops everything comes first; when it turns off, it goes last: whichever
@@ -14,6 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from .. import docker
 from ..answer import Refusal
 from ..plan import Plan
 from ..policy import Policy, denied, unusable
@@ -27,6 +29,7 @@ MAIN = 254  # rtnetlink(7), RT_TABLE_MAIN
 LOOK = "addr show\nrule show\nroute show default\n"
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
+DOCKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 PREFIX = re.compile(r"[0-9a-f:.]{2,39}(/[0-9]{1,3})?")  # a whole host has no length, as `ip` shows it
 PRIVATE = re.compile(r"10\.|192\.168\.|172\.(1[6-9]|2[0-9]|3[01])\.|169\.254\.")
 
@@ -36,7 +39,23 @@ Change = Callable[[Entry, str, str], list[str]]
 
 
 def on(policy: Policy, key: str) -> Plan:
-    return _plan(turn_on, _entry(policy, key))
+    """Refused while a container on the network could get out in another way."""
+    entry = _entry(policy, key)
+    return Plan(
+        (IP, "-j", "-N", "addr", "show"),
+        then=lambda seen: _checked(entry, json.loads(seen)),
+        deadline=DEADLINE,
+    )
+
+
+def check(policy: Policy, key: str) -> Plan:
+    """Only whether it would be refused."""
+    entry = _entry(policy, key)
+    return Plan(
+        (IP, "-j", "-N", "addr", "show"),
+        then=lambda seen: _checked(entry, json.loads(seen)) and None,
+        deadline=DEADLINE,
+    )
 
 
 def off(policy: Policy, key: str) -> Plan:
@@ -74,6 +93,24 @@ def turn_off(entry: Entry, family: str, seen: str) -> list[str]:
 def stop_all(entry: Entry, family: str, seen: str) -> list[str]:
     _, rules, _ = _parse(seen)
     return _added([_guard(entry)], _ours(entry, rules))
+
+
+def _checked(entry: Entry, links: list[Entry]) -> Plan:
+    """The plan to turn on; Refusal with code refused."""
+    for name in [entry["container"]] if entry["container"] else docker.on_network(entry["network"]):
+        described = docker.inspect(name)
+        if described and (reason := why_not(entry, described, links)):
+            raise Refusal("refused", reason)
+    return _plan(turn_on, entry)
+
+
+def why_not(entry: Entry, described: docker.Described, links: list[Entry]) -> str:
+    """Why this container could get past the route; empty when it cannot."""
+    found = (prefix for family in ("4", "6") for prefix in _networks(entry, family, links))
+    house = [docker.parse(prefix) for prefix in entry["lan"] or found]
+    return docker.way_out(described, entry["network"]) or (
+        docker.names(described, house) if entry["dns"] else ""
+    )
 
 
 def _plan(change: Change, entry: Entry) -> Plan:
@@ -223,7 +260,15 @@ def _entry(policy: Policy, key: str) -> Entry:
         raise unusable(f"routes.{key}.lan is no list of networks")
     if not isinstance(table, int) or not 256 <= table < 1 << 31 or not isinstance(entry.get("ipv6"), bool):
         raise unusable(f"routes.{key} has no table or does not say what to do with IPv6")
+    if not all(isinstance(entry.get(name), str) and DOCKER.fullmatch(entry[name]) for name in _named(entry)):
+        raise unusable(f"routes.{key} does not name a network and a container of Docker's")
+    if not isinstance(entry.get("dns"), bool):
+        raise unusable(f"routes.{key} does not say whether DNS is looked at")
     return entry
 
 
-VERBS = {"route-on": on, "route-off": off, "route-guard": guard}
+def _named(entry: Entry) -> list[str]:
+    return ["network"] if entry.get("container") is None else ["network", "container"]
+
+
+VERBS = {"route-on": on, "route-off": off, "route-guard": guard, "route-check": check}

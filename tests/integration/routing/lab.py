@@ -35,7 +35,16 @@ BRIDGE, TABLE = "vpn-vpn", 24810
 PORT = 5000
 T = TypeVar("T")
 
-ENTRY: dict[str, Any] = {"bridge": BRIDGE, "table": TABLE, "interface": "tun0", "lan": [], "ipv6": True}
+ENTRY: dict[str, Any] = {
+    "bridge": BRIDGE,
+    "table": TABLE,
+    "interface": "tun0",
+    "lan": [],
+    "ipv6": True,
+    "network": "0-bellpull-vpn",
+    "container": None,
+    "dns": False,
+}
 POLICY: Policy = {"version": policy.VERSION, "routes": {"vpn": ENTRY}}
 
 NAT = """

@@ -108,17 +108,16 @@ def test_a_rule_that_somebody_deletes_is_there_again_before_the_tile_shows_anyth
 def test_when_all_rules_are_flushed_they_come_back_and_little_gets_out(lab: Lab) -> None:
     async def test(tile: Tile) -> tuple[float, int]:
         await tile.turn(True)
-        with lab.listening() as ears:
-            with lab.flood():
-                ears.forget()
-                for family in ("-4", "-6"):
-                    lab.ip("house", f"{family} rule flush")
-                    lab.ip("house", f"{family} rule add pref 32766 lookup main")
-                took = await tile.until(lambda: {4720, 4721} <= set(rules(lab, "-4")) & set(rules(lab, "-6")))
-                leaked = ears.leaked
-                ears.forget()
-                await asyncio.sleep(0.1)
-                assert ears.leaked == 0
+        with lab.listening() as ears, lab.flood():
+            ears.forget()
+            for family in ("-4", "-6"):
+                lab.ip("house", f"{family} rule flush")
+                lab.ip("house", f"{family} rule add pref 32766 lookup main")
+            took = await tile.until(lambda: {4720, 4721} <= set(rules(lab, "-4")) & set(rules(lab, "-6")))
+            leaked = ears.leaked
+            ears.forget()
+            await asyncio.sleep(0.1)
+            assert ears.leaked == 0
         return took, leaked
 
     took, leaked = in_the_house(lab, test)
