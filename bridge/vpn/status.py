@@ -71,7 +71,8 @@ def _client(grant: RouteGrant) -> Iterator[str]:
     for route in _ip("route", "show", "table", "main"):
         if route.get("dev") == grant.interface and route.get("dst") in MAIN and not route.get("metric"):
             cure = "OpenVPN: route-nopull, WireGuard: Table = off"
-            yield f"{grant.interface} has the whole server's route {route['dst']}; keep its client from it ({cure})"
+            wide = route["dst"]
+            yield f"{grant.interface} takes the whole server along ({wide}); keep its client from it ({cure})"
 
 
 def _ip(*words: str) -> list[docker.Described]:

@@ -69,9 +69,10 @@ class Internet:
         selector.register(self._socket, selectors.EVENT_READ)
         while self._open:
             if selector.select(0.05):
-                data, sender = self._socket.recvfrom(2048)
-                self.heard[sender[0]] = self.heard.get(sender[0], 0) + 1
-                self._socket.sendto(sender[0].encode(), sender)
+                connection, (source, _) = self._socket.accept()
+                self.heard[source] = self.heard.get(source, 0) + 1
+                with connection:
+                    connection.sendall(source.encode())
 
     def forget(self) -> None:
         time.sleep(0.02)
@@ -169,9 +170,8 @@ class VpnServer(Server):
 
     def ask(self) -> str:
         """Where the Internet says that the container's packet came from; empty when it got nowhere."""
-        words = f"echo ? | /bin/busybox timeout 1 /bin/busybox nc -u -w 1 {INTERNET} {ASKED}"
-        done = self.box.run(["docker", "exec", "seedbox", "/bin/busybox", "sh", "-c", words], check=False)
-        return done.stdout.strip()
+        words = ["/bin/busybox", "timeout", "2", "/bin/busybox", "nc", "-w", "1", INTERNET, str(ASKED)]
+        return self.box.run(["docker", "exec", "seedbox", *words], check=False).stdout.strip()
 
     async def close(self) -> None:
         await super().close()
@@ -181,8 +181,9 @@ class VpnServer(Server):
 async def listening(box: Box) -> socket.socket:
     """A socket that stands in the Internet; to be made on the box's LAN."""
     box.lan.ip("addr", "add", f"{INTERNET}/32", "dev", "lo")
-    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     made.bind((INTERNET, ASKED))
+    made.listen()
     return made
 
 

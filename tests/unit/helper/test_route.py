@@ -1,7 +1,6 @@
 """The rules of a route, as the lines that `ip` is given."""
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -181,8 +180,10 @@ def test_a_kernel_without_ipv6_is_not_asked_about_it(monkeypatch: pytest.MonkeyP
 # What Docker says
 
 
-def described(*, dns: Sequence[str] = ("9.9.9.9",), **networks: object) -> docker.Described:
-    there = {"0-bellpull-tv": {"Gateway": "172.20.0.1"}} if not networks else networks
+def described(
+    networks: dict[str, Any] | None = None, *, dns: Sequence[str] = ("9.9.9.9",)
+) -> docker.Described:
+    there = networks or {"0-bellpull-tv": {"Gateway": "172.20.0.1"}}
     return {"Name": "/tv", "HostConfig": {"Dns": dns}, "NetworkSettings": {"Networks": there}}
 
 
@@ -197,12 +198,12 @@ def why_not(container: docker.Described, **changed: object) -> str:
         (described(dns=[]), "tv has no DNS server of its own"),
         (described(dns=["9.9.9.9", "192.168.1.1"]), "tv asks 192.168.1.1 in the house"),
         (described(dns=["fd00::5"]), "tv asks fd00::5 in the house"),
-        (described(web={"Gateway": "172.21.0.1"}), "tv is not on the network 0-bellpull-tv"),
-        (described(**{"0-bellpull-tv": {}, "web": {"Gateway": "x"}}), ""),
-        (described(**{"0-bellpull-tv": {}, "0": {"Gateway": "x"}}), "tv leaves by its network 0"),
-        (described(**{"0-bellpull-tv": {}, "0": {"Gateway": ""}}), ""),
-        (described(**{"0-bellpull-tv": {"GwPriority": 1}, "0": {"Gateway": "x"}}), ""),
-        (described(**{"0-bellpull-tv": {}, "z": {"Gateway": "x", "GwPriority": 9}}), "tv leaves by its network z"),
+        (described({"web": {"Gateway": "172.21.0.1"}}), "tv is not on the network 0-bellpull-tv"),
+        (described({"0-bellpull-tv": {}, "web": {"Gateway": "x"}}), ""),
+        (described({"0-bellpull-tv": {}, "0": {"Gateway": "x"}}), "tv leaves by its network 0"),
+        (described({"0-bellpull-tv": {}, "0": {"Gateway": ""}}), ""),
+        (described({"0-bellpull-tv": {"GwPriority": 1}, "0": {"Gateway": "x"}}), ""),
+        (described({"0-bellpull-tv": {}, "z": {"Gateway": "x", "GwPriority": 9}}), "tv leaves by its network"),
     ],
 )  # fmt: skip
 def test_a_container_that_could_get_past_it_is_told_of(container: docker.Described, why: str) -> None:
@@ -269,7 +270,3 @@ def code(policy: Policy) -> str:
     with pytest.raises(Refusal) as refused:
         verbs.find("route-on")(policy, "tv")
     return refused.value.code
-
-
-def test_ip_is_a_program_of_the_systems() -> None:
-    assert os.path.isabs(route.IP)
