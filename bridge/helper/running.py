@@ -80,7 +80,10 @@ def _last_line(errors: int) -> str:
         text = os.read(errors, 4096)
     except BlockingIOError:  # a grandchild holds it open
         return ""
-    return text.decode(errors="replace").strip().rpartition("\n")[2]
+    lines = text.decode(errors="replace").strip().split("\n")
+    return next(
+        (line for line in reversed(lines) if not line.startswith("Command failed")), ""
+    )  # `ip` says why before
 
 
 def _why(code: int) -> str:

@@ -92,7 +92,7 @@ def what_is_wrong(attributes: dict[str, Any], grant: RouteGrant) -> str:
         (options.get(NAME) != grant.bridge, f"has not the bridge {grant.bridge}"),
         (attributes["Internal"], "is internal, so nothing gets out of it anyway"),
         (options.get(f"{prefix}enable_ip_masquerade", "true") == "false", "does not masquerade"),
-        (any("host_ipv" in option for option in options), "has an address of its own to go out with (host_ipv4)"),
+        (any("host_ipv" in option for option in options), "goes out with an address of its own (host_ipv4)"),
         (any(mode not in ("nat", "nat-unprotected") for mode in modes), "is not translated (gateway_mode)"),
         (attributes["EnableIPv6"] is not grant.ipv6, f"has {'no ' * grant.ipv6}IPv6"),
     ]  # fmt: skip

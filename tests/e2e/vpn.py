@@ -154,18 +154,10 @@ class VpnServer(Server):
         self.box.run(["docker", "rm", "-f", "seedbox"], check=False)
         self.box.run(
             [
-                "docker",
-                "run",
-                "-d",
-                "--name",
-                "seedbox",
-                "--restart",
-                "unless-stopped",
-                "--dns",
-                DNS,
-                *options,
+                *("docker", "run", "-d", "--name", "seedbox", "--restart", "unless-stopped"),
+                *([] if "--dns" in options else ["--dns", DNS]),
+                *(*options, "tiny", "/bin/busybox", "sleep", "1000000"),
             ]
-            + ["tiny", "/bin/busybox", "sleep", "1000000"]
         )
 
     def ask(self) -> str:

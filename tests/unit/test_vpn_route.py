@@ -72,13 +72,16 @@ def test_bridges_and_tables_are_a_keys_own() -> None:
             Sight(True, missing="one"),
             State(False, died=True, reason="not all of the rules are there: one"),
         ),
-        (Sight(True, astray="eth0"), State(False, died=True, reason="it leaves by eth0 in spite of the rules")),
+        (
+            Sight(True, astray="eth0"),
+            State(False, died=True, reason="it leaves by eth0 in spite of the rules"),
+        ),
         (
             Sight(True, blocked="there is no tun0"),
             State(True, died=True, reason="nothing gets out: there is no tun0"),
         ),
     ],
-)  # fmt: skip
+)
 def test_it_is_on_when_nothing_can_take_another_way(sight: Sight, state: State) -> None:
     assert state_of(sight) == state
 
@@ -110,7 +113,7 @@ def test_a_network_that_cannot_be_routed_is_told(changed: dict[str, object], sai
     ("option", "value", "said"),
     [
         ("com.docker.network.bridge.enable_ip_masquerade", "false", "does not masquerade"),
-        ("com.docker.network.host_ipv4", "203.0.113.4", "has an address of its own"),
+        ("com.docker.network.host_ipv4", "203.0.113.4", "goes out with an address of its own"),
         ("com.docker.network.bridge.gateway_mode_ipv6", "routed", "is not translated"),
     ],
 )

@@ -203,9 +203,12 @@ def why_not(container: docker.Described, **changed: object) -> str:
         (described({"0-bellpull-tv": {}, "0": {"Gateway": "x"}}), "tv leaves by its network 0"),
         (described({"0-bellpull-tv": {}, "0": {"Gateway": ""}}), ""),
         (described({"0-bellpull-tv": {"GwPriority": 1}, "0": {"Gateway": "x"}}), ""),
-        (described({"0-bellpull-tv": {}, "z": {"Gateway": "x", "GwPriority": 9}}), "tv leaves by its network"),
+        (
+            described({"0-bellpull-tv": {}, "z": {"Gateway": "x", "GwPriority": 9}}),
+            "tv leaves by its network",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_container_that_could_get_past_it_is_told_of(container: docker.Described, why: str) -> None:
     assert why_not(container).startswith(why) and bool(why_not(container)) is bool(why)
 
