@@ -1,7 +1,6 @@
 """Kept wishes are files that a unit can look for."""
 
 import logging
-import os
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ def written(folder: Path, *wishes: bool | None) -> list[str]:
     for on in wishes:
         made.write("vpn", on)
     made.close()
-    return sorted(os.listdir(folder)) if folder.exists() else []
+    return sorted(path.name for path in folder.iterdir())
 
 
 def test_the_last_wish_is_a_file_and_is_read_again(tmp_path: Path) -> None:
