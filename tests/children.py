@@ -62,8 +62,13 @@ def _held() -> list[set[Any]]:
 
 def _children() -> set[int]:
     """Zombies included."""
-    lists = (task / "children" for task in Path("/proc/self/task").iterdir())
-    return {int(pid) for each in lists for pid in each.read_text().split()}
+    found: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            found.update(map(int, (task / "children").read_text().split()))
+        except FileNotFoundError:
+            pass  # a thread that has just ended
+    return found
 
 
 def _descriptors() -> set[str]:

@@ -14,9 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from aiohomekit.exceptions import AuthenticationError
 from pyhap.accessory import Accessory, Bridge
 from pyhap.accessory_driver import AccessoryDriver
 from pyhap.const import CATEGORY_SWITCH
+
+from tests.phone import Phone
 
 NAME = "Plain Bridge"
 CODE = "031-45-154"
@@ -31,6 +34,16 @@ def _switch(driver: AccessoryDriver, name: str, **on: Any) -> Accessory:
     switch.category = CATEGORY_SWITCH
     switch.add_preload_service("Switch").configure_char("On", **on)
     return switch
+
+
+async def pair(phone: Phone) -> None:
+    """Pair; this bridge refuses the right code once in eighty times, so more than once if need be."""
+    for _ in range(4):
+        try:
+            return await phone.pair(CODE)
+        except AuthenticationError:
+            pass
+    return await phone.pair(CODE)
 
 
 async def serve(address: str, port: int, state: str) -> None:

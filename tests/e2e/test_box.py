@@ -83,7 +83,7 @@ async def test_phones_on_the_lan_hear_and_pair_a_bridge_in_the_box(box: Box, tmp
         service = await box.lan.run(advertised(plain_bridge.NAME))
         assert service.addresses == [box.address]
         phone = await box.lan.run(Phone.find(plain_bridge.NAME))
-        await phone.pair(plain_bridge.CODE)
+        await plain_bridge.pair(phone)
         guest = await phone.invite()
         tile = await phone.tile("File Server")
         async with guest.watching(tile.id) as heard:

@@ -26,7 +26,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 @pytest.fixture
 async def phone(port: int) -> AsyncIterator[Phone]:
     phone = await Phone.at("127.0.0.1", port)
-    await phone.pair(plain_bridge.CODE)
+    await plain_bridge.pair(phone)
     yield phone
     await phone.unpair()
     await phone.close()
