@@ -42,6 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
+    if not items:
+        return
     config = items[0].config
     if "not root" in config.option.markexpr:
         config.stash[not_run] = sum(item.get_closest_marker("root") is not None for item in items)
