@@ -10,6 +10,8 @@ import sqlite3
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 from aiohomekit.exceptions import AccessoryDisconnectedError, AuthenticationError
@@ -74,6 +76,10 @@ async def test_the_demo_runs_as_make_run_runs_it_and_its_tiles_do_something(tmp_
         web, clock = await phone.tile("Web Server"), await phone.tile("Clock")
         assert (await web.turn(True)).status == 0
         await eventually(lambda: answers(int(web_port)))
+        keys = f"http://127.0.0.1:{web_port}{bridge.state}/keys/homekit.json"
+        with pytest.raises(HTTPError, match="404") as refused:
+            await asyncio.to_thread(urlopen, keys)
+        refused.value.close()
         assert (await (await phone.tile("Note")).turn(True)).status == 0 and Path(note).exists()
         async with phone.watching(clock.id) as heard:
             assert (await clock.turn(True)).status == 0
