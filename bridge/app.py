@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bridge import __version__, log, notify
 from bridge.adapters import Broken, Restarting
-from bridge.config import TROUBLE, Config, Entry
+from bridge.config import Config, Entry, sensor_name
 from bridge.contract import Accessory, Change, Listener
 from bridge.control import CannotListen, Control
 from bridge.homekit import Companion, HomeKit, HomeKitError, Settings
@@ -37,38 +37,38 @@ class App:
     """One bridge: its tiles, and everyone who shows them. To be made on the running loop."""
 
     def __init__(self, config: Config, paths: Paths) -> None:
-        self.tools = Tools(secrets=paths.keys)
+        self.tools = Tools(secrets=paths.keys, tell=self._tell)
         self.journal = Journal(paths.journal)
         self.keepers: dict[str, Keeper] = {}
         self._asked = 0.0
         kinds = {entry.key: entry.kind_name for entry in config.accessories}
         self.control = Control(paths, self.keepers, kinds, self.journal)
-        listeners: list[Listener] = [self.journal, self.control]
+        self.listeners: list[Listener] = [self.journal, self.control]
         for entry in config.accessories:
-            self.keepers[entry.key] = self._keeper(entry, listeners)
+            self.keepers[entry.key] = self._keeper(entry)
         self.homekit = HomeKit(
             Settings(config.bridge.name, config.bridge.address, config.bridge.port, config.bridge.setup_code),
             list(self.keepers.values()),
             paths.keys,
             version=__version__,
             companions=[
-                Companion(f"{entry.key}.trouble", f"{entry.name} {TROUBLE}")
+                Companion(f"{entry.key}.{sensor}", sensor_name(entry.name, sensor))
                 for entry in config.accessories
-                if entry.trouble
+                for sensor in entry.sensors
             ],
             identified=self._identified,
         )
-        listeners.append(self.homekit)
+        self.listeners.append(self.homekit)
         self.control.home = self.homekit
 
-    def _keeper(self, entry: Entry, listeners: list[Listener]) -> Keeper:
+    def _keeper(self, entry: Entry) -> Keeper:
         return Keeper(
             entry.key,
             entry.name,
             self._opened(entry),
             deadline=entry.deadline,
             ignores_bulk=entry.ignores_bulk,
-            listeners=listeners,
+            listeners=self.listeners,
         )
 
     def _opened(self, entry: Entry) -> Accessory:
@@ -127,11 +127,19 @@ class App:
             return
         self._asked = now
         logger.warning("%s asks which one this is: %s", who, key or "the bridge itself")
+        self._note(key, who, "asks which one this is")
+
+    def _tell(self, key: str, sensor: str, text: str) -> None:
+        logger.info("%s: %s: %s", key, sensor, text)
+        self._note(key, "observed", text, sensor)
+
+    def _note(self, key: str, who: str, text: str, sensor: str = "") -> None:
+        """A line of the story that changes no tile."""
         keeper = self.keepers.get(key)
         shown = keeper.shown if keeper else None
-        asked = Change(key or "(bridge)", now, shown, shown, who, "asks which one this is")
-        self.journal.changed(asked)
-        self.control.changed(asked)
+        change = Change(key or "(bridge)", time.time(), shown, shown, who, text, sensor=sensor)
+        for listener in self.listeners:
+            listener.changed(change)
 
     def _greet(self) -> None:
         """The setup code belongs on a person's terminal, never in a log."""

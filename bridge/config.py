@@ -16,7 +16,6 @@ from bridge.rules import MOST_ACCESSORIES, is_setup_code
 from bridge.schema import Duration, From, Node, Pairs, Problem, Problems, Wrong
 
 LONGEST_NAME = 64  # characters
-TROUBLE = "Trouble"  # what the name of an accessory's sensor ends with
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
 
 
@@ -100,7 +99,7 @@ class Entry:
     action: str = "switch"
     deadline: float = kinds.DEADLINE
     ignores_bulk: bool = False
-    trouble: bool = False
+    sensors: tuple[str, ...] = ()
     broken: str = ""
     place: str = ""  # LINE:COLUMN of its key
 
@@ -182,7 +181,7 @@ class _Parser:
         if isinstance(node, MappingNode) and not node.value:
             self.problems.add(node, "accessories", "empty; write at least one accessory below `accessories:`")
         entries = tuple(self.entry(key, *nodes) for key, nodes in given.items() if self.usable(key, nodes[0]))
-        sensors = sum(entry.trouble for entry in entries)
+        sensors = sum(len(entry.sensors) for entry in entries)
         if len(entries) + sensors > MOST_ACCESSORIES:
             count = f"{len(entries) + sensors} accessories" + (f" with {sensors} sensors" if sensors else "")
             limit = f"HomeKit takes {MOST_ACCESSORIES} behind one bridge"
@@ -211,8 +210,9 @@ class _Parser:
             self.together(kind, common, given, node, path)
         name = common.name or _name_from(key)
         self.unique(name, key, given["name"][1] if "name" in given else key_node, path)
-        if common.trouble:
-            self.sensor(name, key, given["trouble"][1], path)
+        sensors = (*(["trouble"] if common.trouble else []), *(kind.sensors() if kind else ()))
+        for sensor in sensors:
+            self.sensor(sensor, name, key, given[sensor][1] if sensor in given else key_node, path)
         broken = "; ".join(problem.text for problem in self.problems.found[before:])
         return Entry(
             key=key,
@@ -222,7 +222,7 @@ class _Parser:
             action=common.action,
             deadline=common.deadline or (kind.deadline if kind else kinds.DEADLINE),
             ignores_bulk=(common.bulk or (kind_class or Kind).bulk) == "ignore",
-            trouble=common.trouble,
+            sensors=sensors,
             broken=broken,
             place=f"{key_node.start_mark.line + 1}:{key_node.start_mark.column + 1}",
         )
@@ -267,13 +267,18 @@ class _Parser:
                 node, f"{path}.name", f"{name!r} is the name of {other!r} already; write another `name:`"
             )
 
-    def sensor(self, name: str, key: str, node: Node, path: str) -> None:
+    def sensor(self, sensor: str, name: str, key: str, node: Node, path: str) -> None:
         """A sensor's name is made from its accessory's, and under HomeKit's rules as well."""
-        sensor = f"{name} {TROUBLE}"
-        if len(sensor) > LONGEST_NAME:
-            text = f"its sensor's name {sensor!r} is longer than {LONGEST_NAME} characters; shorten `name:`"
-            self.problems.add(node, f"{path}.trouble", text)
-        self.unique(sensor, f"{key}.trouble", node, path)
+        called = sensor_name(name, sensor)
+        if len(called) > LONGEST_NAME:
+            text = f"its sensor's name {called!r} is longer than {LONGEST_NAME} characters; shorten `name:`"
+            self.problems.add(node, f"{path}.{sensor}", text)
+        self.unique(called, f"{key}.{sensor}", node, path)
+
+
+def sensor_name(name: str, sensor: str) -> str:
+    """What Home calls the sensor "done" of "Process Scans": Process Scans Done."""
+    return f"{name} {sensor.capitalize()}"
 
 
 def _name_from(key: str) -> str:

@@ -7,7 +7,7 @@ and journal share this module and need nothing else of each other.
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -141,6 +141,7 @@ class Change:
     wanted     what the wish asked for
     outcome    None while the wish is on its way, and for what was only observed
     took       seconds from the wish to its end
+    sensor     which of the accessory's sensors detects because of it ("done"), "" for none
     """
 
     key: str
@@ -154,6 +155,12 @@ class Change:
     wanted: bool | None = None
     outcome: Outcome | None = None
     took: float | None = None
+    sensor: str = ""
+
+
+Tell = Callable[[str, str, str], None]
+"""(key, sensor, one line): something a person may want to hear of an accessory, such as
+("scans", "done", "12 photos of 5 scans"). It goes into the journal, and the sensor detects."""
 
 
 class Tile(Protocol):

@@ -44,6 +44,13 @@ class Kind(ABC):
         """What is wrong with fields taken together: (field, "what is wrong; what to write")."""
         return ()
 
+    def sensors(self) -> Iterable[str]:
+        """The sensors it has beside "trouble": "done" is an accessory KEY.done, named "… Done".
+
+        One detects when the kind calls `tools.tell(key, "done", …)`.
+        """
+        return ()
+
     def grants(self, key: str) -> Iterable[Grant]:
         """What root has to allow for it."""
         return ()

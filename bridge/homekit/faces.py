@@ -25,8 +25,8 @@ TROUBLES = (Outcome.FAILED, Outcome.LATE, Outcome.DENIED)
 class Companion:
     """A sensor that notifies a phone on behalf of an accessory; a switch never does.
 
-    key   "KEY.trouble" fires by itself when a wish failed or the thing died; any other
-          ending ("KEY.done") fires when HomeKit.fire() is called
+    key   "KEY.trouble" fires when a wish failed or the thing died, and any ("KEY.done") when
+          a Change names it
     name  what the phone calls it
     """
 

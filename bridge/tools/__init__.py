@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bridge.contract import Tell
+
 if TYPE_CHECKING:
     from bridge.tools.inotify import Inotify
     from bridge.tools.processes import Processes
@@ -16,11 +18,20 @@ if TYPE_CHECKING:
     from bridge.tools.systemd import Systemd
 
 
+def _nobody(key: str, sensor: str, text: str) -> None:
+    """Who listens where there is no bridge: a `check`, a test."""
+
+
 @dataclass
 class Tools:
-    """The tools of one bridge. `secrets`: the folder no child process may read."""
+    """The tools of one bridge.
+
+    secrets  the folder no child process may read
+    tell     says what a person may want to hear
+    """
 
     secrets: Path
+    tell: Tell = _nobody
 
     @cached_property
     def root(self) -> "Root":

@@ -1,11 +1,14 @@
-"""What a start does before anything is served."""
+"""What a start does before anything is served, and what kinds have to say meanwhile."""
 
+import asyncio
 import logging
 from pathlib import Path
 
 import pytest
 
-from bridge.app import AppError, _prepare
+from accessories.command import Command
+from bridge.app import App, AppError, _prepare
+from bridge.config import Bridge, Config, Entry
 from bridge.paths import Paths
 
 
@@ -46,3 +49,19 @@ def test_a_state_that_cannot_be_is_an_error_of_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(AppError, match="choose a --state-dir"):
         _prepare(Paths(state=tmp_path / "file"))
+
+
+async def test_what_a_kind_tells_is_journalled_and_makes_its_sensor_detect(tmp_path: Path) -> None:
+    paths = Paths(state=tmp_path / "state")
+    _prepare(paths)
+    kind = Command(on=("true",), off=("true",))
+    entry = Entry("scans", "Process Scans", kind, "command", sensors=("done",))
+    app = App(Config(Bridge(address="127.0.0.1"), (entry,)), paths)
+    try:
+        app.tools.tell("scans", "done", "12 photos of 5 scans")
+        sensor = app.homekit._faces["scans.done"]
+        assert (sensor.display_name, sensor.shows.value) == ("Process Scans Done", 1)
+        (row,) = await app.journal.rows(key="scans")
+        assert (row["who"], row["reason"]) == ("observed", "12 photos of 5 scans")
+    finally:
+        await app._close([asyncio.create_task(asyncio.sleep(0))])

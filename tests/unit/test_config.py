@@ -51,10 +51,31 @@ accessories:
     assert bridge.setup_code == "031-45-154"
     files, web, lamp = config.accessories
     assert files.kind == Services(("smbd.service", "nmbd.service", "backup.timer"))
-    assert (files.name, files.deadline, files.ignores_bulk, files.trouble) == ("File Server", 120, True, True)
+    assert (files.name, files.deadline, files.ignores_bulk, files.sensors) == (
+        "File Server",
+        120,
+        True,
+        ("trouble",),
+    )
     assert (web.name, web.action, web.deadline, web.ignores_bulk) == ("Web", "restart", 100, False)
     assert lamp.kind == Command(on=("lamp", "on"), off=("lamp", "off"))
     assert [entry.place for entry in config.accessories] == ["4:3", "11:3", "12:3"]
+
+
+def test_the_sensors_of_a_kind_have_names_of_their_own_and_count_as_accessories(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Command, "sensors", lambda self: ("done",))
+    lamps = "".join(f"  l{number}: {{kind: command, on: [lamp], off: [lamp]}}\n" for number in range(75))
+    config, (problem,) = parse(f"accessories:\n{lamps}", "c")
+    assert config is not None and config.accessories[0].sensors == ("done",)
+    assert "150 accessories with 75 sensors" in problem
+    _, (problem,) = parse(
+        "accessories:\n  a: {kind: command, on: [lamp], off: [lamp], name: A}\n"
+        "  b: {kind: services, units: [b], name: A Done}\n",
+        "c",
+    )
+    assert "'A Done' is the name of 'a.done' already" in problem
 
 
 def test_without_a_bridge_section_the_defaults_hold() -> None:
@@ -176,7 +197,7 @@ def test_a_broken_entry_keeps_its_place_and_says_why_and_the_others_work() -> No
     assert len(problems) == 1
     assert good.kind and last.kind and not good.broken
     assert bad.kind is None and bad.broken.startswith("'soon' is not a duration")
-    assert (bad.name, bad.trouble) == ("Cellar", True)  # what is right stays as a phone knows it
+    assert (bad.name, bad.sensors) == ("Cellar", ("trouble",))  # what is right stays as a phone knows it
 
 
 def test_a_key_that_cannot_be_an_identity_makes_no_accessory() -> None:
