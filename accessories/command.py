@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge.contract import Accessory, CommandGrant, Failed, Grant, State, Unavailable
+from bridge.contract import Accessory, CommandGrant, Failed, Grant, Refused, State, Unavailable, Vitals
 from bridge.kind import Kind
 from bridge.schema import Argv, Duration
 from bridge.tools import Tools
@@ -39,6 +39,14 @@ class Command(Kind):
     @property
     def deadline(self) -> float:
         return max(super().deadline, self.timeout + 10)  # seconds to end what timed out
+
+    @property
+    def can_restart(self) -> bool:
+        return self.run is not None
+
+    @property
+    def vital(self) -> frozenset[str]:
+        return frozenset({"cpu", "memory"}) if self.run is not None else frozenset()
 
     def open(self, key: str, tools: Tools) -> Accessory:
         if self.run is not None:
@@ -206,6 +214,17 @@ class Program(Accessory):
             if on and self._child is None:
                 await self._start()
             return self._state
+
+    async def restart(self) -> State:
+        async with self._turn:
+            if self._child is None:
+                raise Refused("nothing to restart: it does not run")
+            await self._stop(self._child)
+            await self._start()
+            return self._state
+
+    async def vitals(self) -> Vitals:
+        return Vitals(pids=self._child.pids if self._child else ())
 
     async def _start(self) -> None:
         child = await self._tools.processes.keep(self._argv, log=self._log)

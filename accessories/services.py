@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from bridge.contract import Accessory, Failed, Grant, Refused, State, UnitGrant
+from bridge.contract import Accessory, Failed, Grant, Refused, State, UnitGrant, Vitals
 from bridge.kind import Kind
 from bridge.schema import From, Node, Wrong, text
 from bridge.tools import Tools
+from bridge.tools.cgroups import still_there
 from bridge.tools.systemd import TYPES, Systemd, Unit
 
 UNTOLD = ("simple", "exec", "idle")  # service types that are "started" before their program could fail
@@ -37,6 +38,7 @@ class Services(Kind):
     units: tuple[Annotated[str, From(unit_name)], ...]
 
     can_restart = True
+    vital = frozenset({"cpu", "memory"})
 
     def open(self, key: str, tools: Tools) -> Accessory:
         return Units(self.units, tools)
@@ -60,6 +62,7 @@ class Units(Accessory):
     def __init__(self, names: Sequence[str], tools: Tools) -> None:
         self._names = names
         self._tools = tools
+        self._vitals = Vitals()
 
     @property
     def _systemd(self) -> Systemd:
@@ -93,6 +96,14 @@ class Units(Accessory):
         for unit in running:
             await self._move("unit-restart", unit)
         return state_of(await self._systemd.read(self._names))
+
+    async def vitals(self) -> Vitals:
+        if not self._vitals.cgroups or not still_there(self._vitals):
+            units = await self._systemd.read(self._names)
+            cgroups = [await self._systemd.property(unit, "ControlGroup") for unit in units]
+            pids = [int(await self._systemd.property(unit, "MainPID") or 0) for unit in units]
+            self._vitals = Vitals(tuple(filter(None, cgroups)), tuple(filter(None, pids)))
+        return self._vitals
 
     async def _move(self, verb: str, unit: Unit) -> None:
         """Have one job queued and wait for its end; Failed with systemd's reason."""

@@ -82,6 +82,22 @@ class Unavailable(Trouble):
     outcome = Outcome.UNAVAILABLE
 
 
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """Where the watchdog measures what an accessory uses; empty when there is nothing to measure.
+
+    cgroups  the control groups that hold all it runs, below the root of cgroup v2, as systemd
+             tells them ("/system.slice/smbd.service", "/system.slice/docker-0451….scope")
+    pids     its main processes, one of each thing that runs: what `cpu` means, and all there
+             is to measure where there is no cgroup
+    healthy  what its own health check says; None without one, or before its first word
+    """
+
+    cgroups: tuple[str, ...] = ()
+    pids: tuple[int, ...] = ()
+    healthy: bool | None = None
+
+
 class Accessory(ABC):
     """One thing that can be on or off. All methods run on the event loop and never block it.
 
@@ -111,6 +127,13 @@ class Accessory(ABC):
     async def restart(self) -> State:
         """Restart what runs, never start what does not (Refused then); the state afterwards."""
         raise Refused("this accessory cannot be restarted")
+
+    async def vitals(self) -> Vitals:
+        """Where to measure it now; asked in every cycle of a watchdog while it is on, so be cheap.
+
+        Raises Unavailable.
+        """
+        return Vitals()
 
 
 @dataclass(eq=False, slots=True)

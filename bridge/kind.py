@@ -24,12 +24,20 @@ DEADLINE = 100.0  # seconds; systemd gives a unit 90 by default
 class Kind(ABC):
     """Base of every kind; subclasses are frozen dataclasses.
 
-    can_restart  whether `action: restart` makes sense
-    bulk         "ignore" when turning off many accessories at once should leave it alone
+    bulk  "ignore" when turning off many accessories at once should leave it alone
     """
 
-    can_restart: ClassVar[bool] = False
     bulk: ClassVar[str] = "obey"
+
+    @property
+    def can_restart(self) -> bool:
+        """Whether `action: restart`, and a watchdog that restarts, make sense."""
+        return False
+
+    @property
+    def vital(self) -> frozenset[str]:
+        """What its Accessory.vitals() tell of: "cpu", "memory", "health"."""
+        return frozenset()
 
     @property
     def deadline(self) -> float:

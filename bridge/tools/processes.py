@@ -72,6 +72,11 @@ class Child:
         self._pidfd = os.pidfd_open(process.pid)
         self._loop.add_reader(self._pidfd, self._reap)
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The program's own process."""
+        return (self._process.pid,)
+
     def _reap(self) -> None:
         code = self._process.poll()
         if code is None:
@@ -119,6 +124,14 @@ class Leashed(Child):
         super().__init__(process, log)
         self._held = held
         self.ended.add_done_callback(lambda _: self._let_go())
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        leash = self._process.pid
+        try:
+            return tuple(map(int, Path(f"/proc/{leash}/task/{leash}/children").read_text().split()))
+        except OSError:
+            return (leash,)  # it has ended, or the kernel tells nobody of children
 
     async def stop(self) -> None:
         self._let_go()

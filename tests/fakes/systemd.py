@@ -69,6 +69,8 @@ class FakeUnit:
     fate: dict[str, str] = field(default_factory=dict)
     ends: dict[str, str] = field(default_factory=dict)
     hold: bool = False
+    cgroup: str = ""
+    pid: int = 0
     job: int = 0
     kind: str = ""
 
@@ -157,8 +159,13 @@ class FakeSystemd:
             return Message.new_method_return(message, "a(ssssssouso)", [rows])
         if message.member == "Get":
             unit = next(unit for unit in self.units.values() if unit.path == message.path)
-            told = {"Type": unit.type, "Result": unit.result}[message.body[1]]
-            return Message.new_method_return(message, "v", [Variant("s", told)])
+            told = {
+                "Type": Variant("s", unit.type),
+                "Result": Variant("s", unit.result),
+                "ControlGroup": Variant("s", unit.cgroup),
+                "MainPID": Variant("u", unit.pid),
+            }
+            return Message.new_method_return(message, "v", [told[message.body[1]]])
         return None
 
     def _row(self, name: str) -> list[Any]:

@@ -13,7 +13,7 @@ from dbus_fast import Message
 from dbus_fast.aio import MessageBus
 
 from accessories.services import Services, Units
-from bridge.contract import Accessory, Failed, Outcome, Refused, State, Unavailable, UnitGrant
+from bridge.contract import Accessory, Failed, Outcome, Refused, State, Unavailable, UnitGrant, Vitals
 from bridge.keeper import Keeper
 from bridge.tools import Tools
 from bridge.tools import systemd as module
@@ -380,3 +380,21 @@ def test_root_is_asked_for_the_units_and_nothing_else() -> None:
         UnitGrant("a.service"),
         UnitGrant("b.timer"),
     ]
+
+
+async def test_what_to_measure_is_the_units_control_groups_and_main_processes(machine: Machine) -> None:
+    ours = Path("/proc/self/cgroup").read_text().splitlines()[-1].split(":", 2)[2]
+    machine.fake.add("smbd.service", "active", cgroup=ours, pid=os.getpid())
+    machine.fake.add("files.target", "active")
+    tile = machine.tile("smbd.service", "files.target")
+    assert await tile.vitals() == Vitals((ours,), (os.getpid(),))
+
+
+async def test_where_to_measure_is_asked_again_when_the_process_is_another(machine: Machine) -> None:
+    unit = machine.fake.add("smbd.service", "active", cgroup="/system.slice/no-such.service", pid=2**22 + 1)
+    tile = machine.tile("smbd.service")
+    assert (await tile.vitals()).pids == (2**22 + 1,)
+    unit.pid = 2**22 + 2
+    assert (await tile.vitals()).pids == (2**22 + 2,)
+    unit.cgroup, unit.pid = "", 0
+    assert await tile.vitals() == Vitals()

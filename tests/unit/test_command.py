@@ -12,7 +12,7 @@ import pytest
 
 import accessories.command as module
 from accessories.command import Command
-from bridge.contract import Accessory, CommandGrant, Denied, Failed, State, Unavailable
+from bridge.contract import Accessory, CommandGrant, Denied, Failed, Refused, State, Unavailable, Vitals
 from bridge.keeper import Keeper
 from bridge.tools import Tools
 from tests.children import gone, line, nothing_left, until
@@ -445,3 +445,27 @@ async def test_a_child_killed_from_outside_is_a_failure_and_no_hang(tools: Tools
     os.kill(int(await line(lamp.folder / "pid")), signal.SIGKILL)
     with pytest.raises(Failed, match=r"^killed by SIGKILL$"):
         await turning
+
+
+async def test_a_running_program_is_restarted_and_its_own_process_is_what_to_measure(
+    tools: Tools, tmp_path: Path
+) -> None:
+    command = Command(run=sh("echo $$ >>$1; exec sleep 60", tmp_path / "pids"))
+    assert command.can_restart and command.vital == {"cpu", "memory"}
+    tile = command.open("web", tools)
+    await tile.set(True)
+    first = await line(tmp_path / "pids")
+    assert await tile.vitals() == Vitals(pids=(int(first),))
+    assert (await tile.restart()).on is True
+    await gone(int(first))
+    await until(lambda: len((tmp_path / "pids").read_text().split()) == 2)
+    assert await tile.vitals() == Vitals(pids=(int((tmp_path / "pids").read_text().split()[1]),))
+    await tile.set(False)
+
+
+async def test_a_restart_starts_no_program_that_is_off(tools: Tools) -> None:
+    tile = Command(run=("sleep", "60")).open("web", tools)
+    with pytest.raises(Refused, match="does not run"):
+        await tile.restart()
+    assert await tile.vitals() == Vitals()
+    assert not Command(on=("x",)).can_restart and not Command(on=("x",)).vital

@@ -1,0 +1,45 @@
+"""Whether what was to be measured is still the same."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bridge.contract import Vitals
+from bridge.tools import cgroups
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(cgroups, "root", lambda: tmp_path)
+    return tmp_path
+
+
+def own_group() -> str:
+    return Path("/proc/self/cgroup").read_text().splitlines()[-1].split(":", 2)[2]
+
+
+def test_a_process_is_held_by_its_group_and_the_groups_above() -> None:
+    assert cgroups.holds(own_group(), os.getpid())
+    assert cgroups.holds("/", os.getpid())
+    assert not cgroups.holds("/no/such/group", os.getpid())
+    assert not cgroups.holds("/", 2**22 + 1)  # above the kernel's highest process id
+
+
+def test_what_is_gone_is_not_still_there(tree: Path) -> None:
+    group = own_group()
+    assert not cgroups.still_there(Vitals((group, "/web.service"), (os.getpid(),)))
+    for path in (group, "/web.service"):
+        cgroups.folder(path).mkdir(parents=True, exist_ok=True)
+    assert cgroups.still_there(Vitals((group, "/web.service"), (os.getpid(),)))
+    assert not cgroups.still_there(Vitals(("/web.service",), (os.getpid(),)))
+    assert not cgroups.still_there(Vitals((group,), (2**22 + 1,)))
+
+
+def test_the_groups_lie_where_this_machine_has_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroups, "ROOTS", (tmp_path / "v2", tmp_path / "unified"))
+    (tmp_path / "unified").mkdir()
+    (tmp_path / "unified/cgroup.procs").touch()
+    cgroups.root.cache_clear()
+    assert cgroups.folder("/system.slice/web.service") == tmp_path / "unified/system.slice/web.service"
+    cgroups.root.cache_clear()
