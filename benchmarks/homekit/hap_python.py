@@ -1,6 +1,8 @@
-"""A bridge on HAP-python as its examples have it: a setter that runs the command.
+"""A bridge on HAP-python as its examples have it: a setter that runs the command, perhaps a getter.
 
-python -m benchmarks.homekit.hap_python FOLDER COUNT PORT
+python -m benchmarks.homekit.hap_python FOLDER COUNT PORT [getters]
+
+Without getters it does not know how its switches stand; it shows what was last written to it.
 """
 
 import asyncio
@@ -20,7 +22,11 @@ def turn(path: Path, on: bool) -> None:
     subprocess.run(["touch", path] if on else ["rm", "-f", path], check=True)
 
 
-async def serve(folder: Path, count: int, port: int) -> None:
+def stands(path: Path) -> bool:
+    return subprocess.run(["test", "-e", path], check=False).returncode == 0
+
+
+async def serve(folder: Path, count: int, port: int, *, getters: bool) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
@@ -35,8 +41,12 @@ async def serve(folder: Path, count: int, port: int) -> None:
     bridge = Bridge(driver, "Bench")
     for number in range(count):
         accessory = Accessory(driver, f"Switch {number}")
-        on = partial(turn, switch(folder, number))
-        accessory.add_preload_service("Switch").configure_char("On", setter_callback=on)
+        path = switch(folder, number)
+        accessory.add_preload_service("Switch").configure_char(
+            "On",
+            setter_callback=partial(turn, path),
+            getter_callback=partial(stands, path) if getters else None,
+        )
         bridge.add_accessory(accessory)
     driver.add_accessory(bridge)
     await driver.async_start()
@@ -45,4 +55,5 @@ async def serve(folder: Path, count: int, port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+    folder, count, port, *options = sys.argv[1:]
+    asyncio.run(serve(Path(folder), int(count), int(port), getters=options == ["getters"]))

@@ -42,6 +42,7 @@ class Child:
             self._process = subprocess.Popen(
                 self._command,
                 cwd=CHECKOUT,
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""},  # compiled once, as what is installed
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

@@ -70,8 +70,13 @@ class Bellpull(Subject):
 
 @dataclass(frozen=True)
 class HapPython(Subject):
+    """With setters only it shows what was written to it; with getters it asks each time a phone does."""
+
+    getters: bool = False
+
     def prepare(self, folder: Path, count: int, port: int) -> list[str]:
-        return [sys.executable, "-m", "benchmarks.homekit.hap_python", str(folder), str(count), str(port)]
+        words = [sys.executable, "-m", "benchmarks.homekit.hap_python", str(folder), str(count), str(port)]
+        return [*words, "getters"] if self.getters else words
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,7 @@ def everyone(modules: Path) -> list[Subject]:
         Bellpull("Bellpull, command + watch"),
         Bellpull("Bellpull, command + poll: 1s", poll=True),
         HapPython("HAP-python", watches=False),
+        HapPython("HAP-python, getters", watches=False, getters=True),
         HapNodejs("hap-nodejs", watches=False, modules=modules),
         Homebridge("Homebridge + cmdswitch2", modules=modules),
     ]

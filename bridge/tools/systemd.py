@@ -9,7 +9,8 @@ past every match rule, so only what systemd and the bus themselves send is belie
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -112,25 +113,60 @@ class Jobs:
         return unit, self.results[-1] if self.results else "done"
 
 
+class NotTaken(Unavailable):
+    """One of the names is none for a unit."""
+
+
+@dataclass(eq=False)
+class Round:
+    """What is asked for in the same turn of the loop, and systemd's one answer by name."""
+
+    names: set[str]
+    answer: "asyncio.Task[dict[str, Unit]]"
+
+
 class Systemd:
     """A client of the system's service manager, connected when it is first needed."""
 
     def __init__(self) -> None:
+        self._round: Round | None = None
         self._link: Link | None = None
-        self._connecting = asyncio.Lock()
+        self._connecting: asyncio.Task[Link] | None = None
         self._waiting: set[Waiter] = set()
         self._jobs: set[Jobs] = set()
         self._mourning: set[asyncio.Task[None]] = set()
 
     async def read(self, names: Sequence[str]) -> list[Unit]:
         """The units of these names, in this order; Unavailable when systemd cannot be asked."""
+        turn = self._round
+        if turn is None:
+            asked: set[str] = set()
+            self._round = turn = Round(asked, asyncio.create_task(self._answer(asked)))
+            turn.answer.add_done_callback(lambda task: task.cancelled() or task.exception())
+        turn.names.update(names)
+        try:
+            units = await asyncio.shield(turn.answer)
+        except NotTaken:
+            if turn.names == set(names):
+                raise
+            units = await self._list(names)  # it may be somebody else's name
+        return [units[name] for name in names]
+
+    async def _answer(self, asked: set[str]) -> dict[str, Unit]:
+        try:
+            await self._connected()
+        finally:
+            self._round = None
+        return await self._list(sorted(asked))
+
+    async def _list(self, names: Sequence[str]) -> dict[str, Unit]:
         (rows,) = await self._ask("ListUnitsByNames", "as", [list(names)])
         if len(rows) != len(names):
-            raise Unavailable(f"systemd does not take {' or '.join(names)} for the name of a unit")
-        return [
-            Unit(name, row[0], row[2], row[3], row[4], row[6], bool(row[7]))
+            raise NotTaken(f"systemd does not take {' or '.join(names)} for the name of a unit")
+        return {
+            name: Unit(name, row[0], row[2], row[3], row[4], row[6], bool(row[7]))
             for name, row in zip(names, rows, strict=True)
-        ]
+        }
 
     async def watch(self, names: Sequence[str]) -> AsyncGenerator[list[Unit], None]:
         """The units now, and again whenever something about one of them changed."""
@@ -138,9 +174,10 @@ class Systemd:
         waiter, told = Waiter(), None
         self._waiting.add(waiter)
         try:
+            await self._listen(link, waiter, {unit_path(name): name for name in names})
             while True:
                 units = await self.read(names)
-                if await self._listen(link, waiter, units):
+                if await self._listen(link, waiter, {unit.path: unit.id for unit in units}):
                     continue  # what happened before we listened is seen by reading again
                 if units != told:
                     told = units
@@ -151,13 +188,13 @@ class Systemd:
         finally:
             self._waiting.discard(waiter)
 
-    async def _listen(self, link: Link, waiter: Waiter, units: Sequence[Unit]) -> bool:
-        """Let signals about these units wake the waiter; False when they do already."""
-        words = frozenset(word for unit in units for word in (unit.path, unit.id))
+    async def _listen(self, link: Link, waiter: Waiter, units: Mapping[str, str]) -> bool:
+        """Let signals about these units (path -> id) wake the waiter; False when they do already."""
+        words = frozenset([*units, *units.values()])
         if words == waiter.words:
             return False
-        for unit in units:
-            await self._match_unit(link, unit)
+        for path in units:
+            await self._match_unit(link, path)
         waiter.words = words
         return True
 
@@ -192,6 +229,8 @@ class Systemd:
         return unit
 
     async def close(self) -> None:
+        if self._connecting is not None:
+            self._connecting.cancel()
         if self._link is not None:
             self._link.bus.disconnect()
             self._link = None
@@ -213,10 +252,12 @@ class Systemd:
         return await _call(link.bus, SYSTEMD, path, interface, member, signature, body)
 
     async def _connected(self) -> Link:
-        async with self._connecting:
-            if self._link is None or not self._link.bus.connected:
-                self._link = await self._connect()
+        if self._link is not None and self._link.bus.connected:
             return self._link
+        if self._connecting is None or self._connecting.done():
+            self._connecting = asyncio.create_task(self._connect(), name="connect to D-Bus")
+        self._link = await asyncio.shield(self._connecting)
+        return self._link
 
     async def _connect(self) -> Link:
         try:
@@ -252,9 +293,9 @@ class Systemd:
             await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
         self._wake(None)
 
-    async def _match_unit(self, link: Link, unit: Unit) -> None:
+    async def _match_unit(self, link: Link, path: str) -> None:
         signal = f"sender='{SYSTEMD}',interface='{PROPERTIES}',member='PropertiesChanged'"
-        rule = f"{signal},path='{unit.path}'"
+        rule = f"{signal},path='{path}'"
         if rule not in link.rules and len(link.rules) >= MOST_RULES:
             rule = f"{signal},path_namespace='{UNIT_PATHS}'"
         await self._match(link, rule)
@@ -288,6 +329,12 @@ class Systemd:
         for waiter in self._waiting:
             if what is None or what in waiter.words:
                 waiter.changed.set()
+
+
+def unit_path(name: str) -> str:
+    """Where systemd shows the unit of this name on the bus, unless that is another unit's alias."""
+    escaped = re.sub(rb"[^A-Za-z0-9]|^[0-9]", lambda found: b"_%02x" % ord(found[0]), name.encode()).decode()
+    return f"{UNIT_PATHS}/{escaped}"
 
 
 async def _call(

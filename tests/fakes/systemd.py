@@ -76,7 +76,7 @@ class FakeUnit:
 
     @property
     def path(self) -> str:
-        escaped = re.sub(r"[^A-Za-z0-9]", lambda found: f"_{ord(found[0]):02x}", self.name)
+        escaped = re.sub(r"[^A-Za-z0-9]|^[0-9]", lambda found: f"_{ord(found[0]):02x}", self.name)
         return f"{PATH}/unit/{escaped}"
 
 
@@ -155,7 +155,7 @@ class FakeSystemd:
             return Message.new_method_return(message)
         if message.member == "ListUnitsByNames":
             self.reads += 1
-            rows = [self._row(name) for name in message.body[0]]
+            rows = [self._row(name) for name in message.body[0] if " " not in name]  # no name: left out
             return Message.new_method_return(message, "a(ssssssouso)", [rows])
         if message.member == "Get":
             unit = next(unit for unit in self.units.values() if unit.path == message.path)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,6 +150,29 @@ async def test_more_units_than_the_bus_has_match_rules_are_watched_all(machine: 
         for number in (0, 300, 599):
             machine.fake.become(units[number], "inactive")
             assert names[number] in (await anext(states)).reason
+
+
+async def test_tiles_that_start_together_ask_together(machine: Machine) -> None:
+    names = [f"{number}u@x.service" for number in range(20)]
+    for name in names:
+        machine.fake.add(name, "active")
+    tiles = [Services((name,)).open(name, machine.tools) for name in names]
+    async with AsyncExitStack() as stack:
+        watches = [await stack.enter_async_context(aclosing(tile.watch())) for tile in tiles]
+        states = await asyncio.gather(*(anext(states) for states in watches))
+        assert all(state.on for state in states) and machine.fake.reads <= len(names) // 2
+        machine.fake.become(machine.fake.units[names[7]], "failed")
+        assert (await anext(watches[7])).died
+
+
+async def test_a_name_that_systemd_does_not_take_is_the_trouble_of_its_own_tile_only(
+    machine: Machine,
+) -> None:
+    machine.fake.add("web.service", "active")
+    bad, good = machine.tools.systemd.read(["no name.service"]), machine.tools.systemd.read(["web.service"])
+    told = await asyncio.gather(bad, good, return_exceptions=True)
+    assert isinstance(told[0], Unavailable) and "does not take no name.service" in str(told[0])
+    assert not isinstance(told[1], BaseException) and told[1][0].up
 
 
 async def test_watches_that_end_leave_nothing_behind(machine: Machine) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bridge import schema
@@ -204,3 +204,29 @@ def test_no_text_makes_the_reader_fail(written: str) -> None:
         schema.only(schema.hints(Lamp), given, "x", problems)
         found: Any = schema.read(Lamp, given, root, "x", problems)
         assert found is None or isinstance(found, Lamp)
+
+
+Flat = tuple[int, int, Any]
+
+
+def flat(tree: schema.Node) -> Flat:
+    """Place and value of a node and of all below it; tags are of no use to us."""
+    value = tree.value
+    if not isinstance(value, str):
+        value = [tuple(map(flat, item)) if isinstance(item, tuple) else flat(item) for item in value]
+    return tree.start_mark.line, tree.start_mark.column, value
+
+
+@pytest.mark.skipif(not yaml.__with_libyaml__, reason="this PyYAML was built without libyaml")
+@given(st.text(alphabet="ab:-[]{}'\"\\#|>\n %@,0ä"))
+@settings(max_examples=500)
+@example("accessories:\n  lamp: {kind: command, 'on': [a, \"b\\n\"], off: x}\n  web:\n  - >-\n    c\n")
+def test_both_parsers_see_the_same_at_the_same_place(written: str) -> None:
+    found = []
+    for loader in (schema.quick(), yaml.SafeLoader):
+        try:
+            root = yaml.compose(written, Loader=loader)
+        except yaml.YAMLError:
+            return
+        found.append(root and flat(root))
+    assert found[0] == found[1]
