@@ -16,6 +16,7 @@ from tests.e2e.box.debian import debian
 from tests.e2e.install import clean_copy, install
 from tests.e2e.server import PORT, Server
 
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "LANG": "C.UTF-8"}  # a service's
 TICKS = os.sysconf("SC_CLK_TCK")
 UNIT = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/true\n"
 SERVICE = "bellpull.service"
@@ -42,7 +43,7 @@ class Child:
             self._process = subprocess.Popen(
                 self._command,
                 cwd=CHECKOUT,
-                env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""},  # compiled once, as what is installed
+                env=ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

@@ -1,6 +1,7 @@
 """The bridges that are compared, each with so many switches whose commands make and remove a file."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ class HapNodejs(Subject):
 
     def prepare(self, folder: Path, count: int, port: int) -> list[str]:
         module = self.modules / "node_modules" / "hap-nodejs"
-        return ["node", str(HERE / "hap_nodejs.cjs"), str(module), str(folder), str(count), str(port)]
+        return [_node(), str(HERE / "hap_nodejs.cjs"), str(module), str(folder), str(count), str(port)]
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Homebridge(Subject):
         (folder / "config.json").write_text(json.dumps(config))
         package = self.modules / "node_modules"
         program = package / "homebridge" / "bin" / "homebridge"
-        return ["node", str(program), "-U", str(folder), "-P", str(package), "-Q"]
+        return [_node(), str(program), "-U", str(folder), "-P", str(package), "-Q"]
 
     def _switch(self, path: Path, number: int) -> dict[str, object]:
         return {
@@ -116,6 +117,10 @@ class Homebridge(Subject):
             "timeout": 5,
             "serial": f"serial {number}",
         }
+
+
+def _node() -> str:
+    return shutil.which("node") or "node"
 
 
 def fetch(cache: Path) -> Path:

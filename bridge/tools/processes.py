@@ -4,9 +4,11 @@ import asyncio
 import logging
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -25,7 +27,7 @@ __all__ = ["Child", "Ended", "Processes", "hide_from_children"]
 
 C = TypeVar("C", bound="Child")
 
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 SETPRIV = ("setpriv", "--no-new-privs", "--")
 CANNOT_RUN = ("setpriv: failed to execute ", "cannot run ")  # setpriv's words and the leash's
 LEASH = Path(__file__).with_name("leash.py")
@@ -149,8 +151,8 @@ class Processes:
     """Starts children that get no new privileges and cannot read `secrets` (see bridge.tools.fence).
 
     They get no input, no descriptors, a small environment and a session of their own. What they
-    say goes to the log; it is no verdict. The program is looked up by setpriv, in the child: a
-    path on a disk that does not answer then holds up that child and not the bridge.
+    say goes to the log; it is no verdict. A program outside the system's own folders is looked up
+    by setpriv, in the child: a disk that does not answer then holds up that child, not the bridge.
     """
 
     def __init__(self, secrets: Path) -> None:
@@ -222,7 +224,13 @@ class Processes:
     async def _start(self, argv: Sequence[str], log: logging.Logger, *, silent: bool) -> Child:
         await self._ready()
         stdout = subprocess.DEVNULL if silent else subprocess.PIPE
-        process = self._launch([*SETPRIV, *argv], stdin=subprocess.DEVNULL, stdout=stdout)
+        careful = [*SETPRIV, *argv]
+        try:
+            command = argv if at_hand(argv[0], environment()["PATH"]) else careful
+            process = self._launch(command, stdin=subprocess.DEVNULL, stdout=stdout)
+        except Failed:
+            process = self._launch(careful, stdin=subprocess.DEVNULL, stdout=stdout)  # it explains
+        return self._adopt(Child(process, log))
         return self._adopt(Child(process, log))
 
     async def _ready(self) -> None:
@@ -231,10 +239,9 @@ class Processes:
         except OSError as error:
             raise Failed(f"cannot hide the keys from it: {error}") from error
 
-    def _launch(self, command: list[str], *, stdin: int, stdout: int) -> subprocess.Popen[bytes]:
-        env = {"PATH": PATH} | {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    def _launch(self, command: Sequence[str], *, stdin: int, stdout: int) -> subprocess.Popen[bytes]:
         try:
-            return self._fence.start(command, stdin=stdin, stdout=stdout, env=env)
+            return self._fence.start(command, stdin=stdin, stdout=stdout, env=environment())
         except OSError as error:
             raise Failed(f"cannot start a process: {error.strerror}") from error
 
@@ -249,6 +256,22 @@ class Processes:
         for output in outputs[:-BACKGROUND]:
             output.close()
         self._outputs = outputs[-BACKGROUND:]
+
+
+def environment() -> dict[str, str]:
+    """What a child is told of the world."""
+    return {"PATH": ":".join(FOLDERS)} | {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+
+
+def at_hand(program: str, path: str) -> bool:
+    """Whether starting it waits for no foreign disk: a plain file in one of the system's own folders."""
+    folder, name = os.path.split(program)
+    for place in [folder] if folder else path.split(":"):
+        if place not in FOLDERS:
+            return False
+        with suppress(OSError):
+            return stat.S_ISREG(os.lstat(f"{place}/{name}").st_mode)
+    return False
 
 
 def _signal_name(number: int) -> str:

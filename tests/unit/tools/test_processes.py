@@ -67,6 +67,29 @@ async def test_what_cannot_be_run_is_told_from_what_failed(processes: Processes,
             await processes.keep([program], log=log)
 
 
+def test_only_plain_files_of_the_systems_own_folders_are_started_without_a_look_from_the_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, foreign = tmp_path / "own", tmp_path / "foreign"
+    for folder in (own, foreign):
+        folder.mkdir()
+        (folder / "program").touch()
+    (own / "link").symlink_to(foreign / "program")
+    monkeypatch.setattr(module, "FOLDERS", (str(own),))
+    assert module.at_hand("program", f"{own}:{foreign}") and module.at_hand(f"{own}/program", "")
+    assert not module.at_hand("program", f"{foreign}:{own}")  # the first of that name is the other one
+    for elsewhere in ("link", "missing", f"{own}/link", f"{foreign}/program", f"{own}/../foreign/program"):
+        assert not module.at_hand(elsewhere, str(own))
+
+
+async def test_a_program_that_goes_between_the_look_and_the_start_cannot_be_run(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "at_hand", lambda program, path: True)
+    ended = await processes.run(["/usr/bin/gone"], seconds=LONG, log=log)
+    assert ended.not_run and str(ended).startswith("cannot run /usr/bin/gone")
+
+
 async def test_both_outputs_go_to_the_log_line_by_line(
     processes: Processes, said: Callable[[], list[str]]
 ) -> None:
