@@ -28,10 +28,15 @@ SYSTEM = [
 ]
 PROMISED = ["git", "make", "python3-venv"]  # all that README asks of a fresh machine
 SERVERS = ["samba", "apache2", "avahi-daemon", "avahi-utils", "nftables"]
+SERVERS += ["docker.io", "busybox-static", "openvpn", "wireguard-go", "wireguard-tools", "monit"]
+SERVERS += ["libvirt-daemon-system", "libvirt-clients", "qemu-system-x86", "seabios", "ipxe-qemu"]
 
 # Installed, but a person starts them: a box comes up quiet, in under a second.
 DISABLED = [
     *("smbd", "nmbd", "samba-ad-dc", "apache2", "avahi-daemon.service", "avahi-daemon.socket"),
+    *("docker.service", "docker.socket", "containerd", "openvpn", "monit"),
+    *("libvirtd.service", "libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket"),
+    *("libvirt-guests", "virtlockd.socket", "virtlogd.socket"),
     *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer"),
     *("e2scrub_reap", "fstrim.timer"),
 ]
