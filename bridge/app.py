@@ -22,6 +22,7 @@ from bridge.keeper import Keeper
 from bridge.paths import Paths
 from bridge.tools import Tools
 from bridge.tools.fence import hide_from_children
+from bridge.wishes import Wishes
 
 CALM = 5.0  # seconds between two answers to "which one is it?", which strangers may ask
 FIRST_LOOK = 0.5  # seconds that the start waits for tiles to know how they stand
@@ -39,6 +40,7 @@ class App:
     def __init__(self, config: Config, paths: Paths) -> None:
         self.tools = Tools(secrets=paths.keys, tell=self._tell)
         self.journal = Journal(paths.journal)
+        self.wishes = Wishes(paths.wishes)
         self.keepers: dict[str, Keeper] = {}
         self._asked = 0.0
         kinds = {entry.key: entry.kind_name for entry in config.accessories}
@@ -69,6 +71,7 @@ class App:
             deadline=entry.deadline,
             ignores_bulk=entry.ignores_bulk,
             listeners=self.listeners,
+            kept=self.wishes,
         )
 
     def _opened(self, entry: Entry) -> Accessory:
@@ -119,6 +122,7 @@ class App:
         await self.control.stop()
         await self.tools.close()
         await self.journal.close()
+        self.wishes.close()
 
     def _identified(self, key: str, who: str) -> None:
         """Somebody has pressed "identify" in the Home app; the key is empty for the bridge itself."""

@@ -79,6 +79,11 @@ def parser() -> argparse.ArgumentParser:
     forgetting.add_argument("key", metavar="KEY")
     verb("doctor", doctor, "say why a phone does not find the bridge, and what to do about it")
     verbs.add_parser("scans", help="cut the photos out of flatbed scans (bellpull scans --help)")
+    vpn = verb("vpn", route, "(root) prepare this machine for a VPN tile, or show which way it goes")
+    vpn.add_argument("what", choices=["setup", "status"])
+    vpn.add_argument("key", metavar="KEY")
+    vpn.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    vpn.add_argument("--remove", action="store_true", help="take all of it back")
     return top
 
 
@@ -272,3 +277,15 @@ def doctor(paths: Paths, arguments: argparse.Namespace) -> int:
     findings += asyncio.run(examining.examine(bridge.name, bridge.address, bridge.port, answer))
     print("\n".join(show.findings(findings)))
     return DONE if all(finding.ok for finding in findings) else FAILED
+
+
+def route(paths: Paths, arguments: argparse.Namespace) -> int:
+    from bridge.vpn import command
+
+    try:
+        lines = command.run(paths, arguments.what, arguments.key, arguments.dry_run, arguments.remove)
+        for line in lines:
+            print(line, flush=True)
+    except command.VpnError as error:
+        raise CliError(str(error)) from None
+    return DONE

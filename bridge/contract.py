@@ -19,7 +19,8 @@ class State:
 
     on       True or False; None while it cannot be observed
     moving   a transition is under way, so `on` is not the last word
-    died     it is off because it failed, not because somebody turned it off
+    died     it is off because it failed, not because somebody turned it off; or it is on and
+             does not work
     reason   one line for a person ("nmbd.service is failed"), may be empty
     """
 
@@ -103,9 +104,11 @@ class Accessory(ABC):
 
     rest: None for a toggle. A momentary accessory rests at this value; setting the other
     one does something, and when that is done it is back at rest.
+    holds: the last wish is kept over restarts, and defended against everybody but a new wish.
     """
 
     rest: bool | None = None
+    holds: bool = False
 
     @abstractmethod
     def watch(self) -> AsyncGenerator[State, None]:
@@ -159,7 +162,7 @@ class Change:
     """One line of the story: a wish begun, a wish ended, or a state that was seen.
 
     old, new   what the tile stood at before and after (None: unknown)
-    who        a controller, a CLI user, or "observed"
+    who        a controller, a CLI user, "observed", or "defended" (a wish that holds was undone)
     wish       number of the wish, 0 for what was only observed
     wanted     what the wish asked for
     outcome    None while the wish is on its way, and for what was only observed
@@ -210,6 +213,16 @@ class Tile(Protocol):
         ...
 
 
+class Kept(Protocol):
+    """Where the wishes of accessories that hold them outlast the bridge. Must not block or raise."""
+
+    def read(self, key: str) -> bool | None:
+        """The wish that was kept last, None if there is none."""
+        ...
+
+    def write(self, key: str, on: bool | None) -> None: ...
+
+
 class Listener(Protocol):
     """Who hears what happens to a tile. Called on the loop; must not block or raise."""
 
@@ -237,4 +250,25 @@ class CommandGrant:
     timeout: float
 
 
-Grant = UnitGrant | CommandGrant
+@dataclass(frozen=True, slots=True)
+class RouteGrant:
+    """A network whose traffic root may be asked to send through an interface, and back.
+
+    bridge     the network's bridge, and `table` its routing table: no other key's
+    lan        prefixes that are always reached directly; empty: where the machine has addresses
+    ipv6       False: IPv6 goes nowhere while on
+    container  the one that is put on the Docker network `network`, if one is named
+    """
+
+    key: str
+    bridge: str
+    table: int
+    interface: str
+    lan: tuple[str, ...]
+    ipv6: bool
+    container: str | None
+    network: str
+    checks_dns: bool
+
+
+Grant = UnitGrant | CommandGrant | RouteGrant

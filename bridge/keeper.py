@@ -4,6 +4,8 @@ A tile stands at what was wished while the wish runs, and at the settled fact ot
 transition nobody wished for (a restart from elsewhere) is held back until it settles, for
 HOLD seconds at most, because every bounce of a tile fires somebody's automation. A death in
 it is told all the same.
+
+A wish of an accessory that holds is kept, and wished again whenever the fact leaves it.
 """
 
 import asyncio
@@ -12,10 +14,12 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 from bridge.contract import (
     Accessory,
     Change,
+    Kept,
     Listener,
     Outcome,
     State,
@@ -30,7 +34,10 @@ log = logging.getLogger(__name__)
 HOLD = 3.0  # seconds a transition may take before the tile shows it
 MOMENT = 0.5  # seconds a momentary tile stays pressed after it is done, so that a phone shows the press
 GRACE = 5.0  # seconds a cancelled set() has to return
+REPAIRS, WINDOW = 5, 60.0  # how often a kept wish is wished again within how many seconds
 RETRY_FIRST, RETRY_LAST = 0.1, 5.0  # seconds between attempts to watch again
+
+GIVEN_UP = (Outcome.FAILED, Outcome.REFUSED, Outcome.DENIED, Outcome.UNAVAILABLE)
 
 _numbers = itertools.count(1)
 
@@ -51,6 +58,7 @@ class Keeper:
         deadline: float,
         ignores_bulk: bool = False,
         listeners: Sequence[Listener] = (),
+        kept: Kept | None = None,
     ) -> None:
         self.key = key
         self.name = name
@@ -70,6 +78,12 @@ class Keeper:
         self._moved = asyncio.Event()
         self._job: asyncio.Future[State] | None = None
         self._pursuits: set[asyncio.Task[None]] = set()
+        self._ailed = False
+        self._kept = kept if accessory.holds else None
+        self.held = self._kept.read(key) if self._kept else None
+        self._held_before = self.held
+        self._repairs: list[float] = []
+        self._again: asyncio.TimerHandle | None = None
 
     @property
     def shown(self) -> bool | None:
@@ -121,10 +135,13 @@ class Keeper:
             self._hold.cancel()
             self._hold = None
         old, self.settled = self.settled, self.state.on
-        if old is not self.settled:
+        changed = old is not self.settled
+        if changed:
             self.since = time.time()
-        if old is not self.settled and self.looked.is_set() and self.current is None and not self._pressed:
+        ailing, self._ailed = bool(self.settled) and self.state.died is not self._ailed, self.state.died
+        if (changed or ailing) and self.looked.is_set() and self.current is None and not self._pressed:
             self._tell("observed", old)
+        self._defend()
         self._show()
 
     # The wish
@@ -143,6 +160,9 @@ class Keeper:
         if running is not None:
             wish.before = running.before
             self._conclude(running, Verdict(Outcome.SUPERSEDED, f"{who} asked for {_word(on)}"))
+        else:
+            self._held_before = self.held
+        self._keep(on)
         self.current = wish
         self._tell(who, wish.before, wish)
         self._show()
@@ -214,7 +234,10 @@ class Keeper:
         if self.rest is not None and verdict.outcome is Outcome.MET:
             self._pressed = True
             asyncio.get_running_loop().call_later(MOMENT, self._release)
+        if verdict.outcome in GIVEN_UP:
+            self._keep(self._held_before)
         self._conclude(wish, verdict)
+        self._defend()
         self._show()
 
     def _conclude(self, wish: Wish, verdict: Verdict) -> None:
@@ -229,13 +252,51 @@ class Keeper:
         """End the wish that is still on its way, and say so."""
         if self.current is not None:
             self._end(self.current, Verdict(Outcome.DROPPED, "the bridge stopped"))
-        if self._hold is not None:
-            self._hold.cancel()
+        self.held = None
+        for timer in (self._hold, self._again):
+            if timer is not None:
+                timer.cancel()
         for pursuit in self._pursuits:
             pursuit.cancel()
         if self._pursuits:
             await asyncio.wait(self._pursuits)
         await self._let_go()
+
+    # The wish that holds
+
+    def _keep(self, on: bool | None) -> None:
+        if self._kept is not None and on is not self.held:
+            self.held = on
+            self._kept.write(self.key, on)
+
+    def _defend(self) -> None:
+        """Wish again what is held, when the fact has left it; not more often than REPAIRS in WINDOW."""
+        if self.held is None or self.current is not None or self._again is not None:
+            return
+        if self.state.moving or self.state.on in (None, self.held):
+            return
+        now = asyncio.get_running_loop().time()
+        self._repairs = [at for at in self._repairs if at > now - WINDOW]
+        if len(self._repairs) < REPAIRS:
+            self._repairs.append(now)
+            self.wish(self.held, "defended")
+        else:
+            self._pause()
+
+    def _pause(self) -> None:
+        """One alarm instead of a storm."""
+        reason = (
+            f"undone {REPAIRS} times in a minute, so it is left for one: {self.state.reason or 'no reason'}"
+        )
+        log.error("%s: %s", self.key, reason)
+        self._repairs.clear()
+        self._again = asyncio.get_running_loop().call_later(WINDOW, self._try_again)
+        self.state = replace(self.state, died=True, reason=reason)
+        self._tell("observed", self.settled)
+
+    def _try_again(self) -> None:
+        self._again = None
+        self._defend()
 
     # The story
 

@@ -27,6 +27,11 @@ class Paths:
         return self.keys / "control.secret"
 
     @property
+    def wishes(self) -> Path:
+        """The wishes that are kept; root's units look whether a file is there."""
+        return self.state / "wishes"
+
+    @property
     def journal(self) -> Path:
         return self.state / "journal.db"
 

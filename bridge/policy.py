@@ -1,12 +1,13 @@
 """What root allows: compiled from what the accessories need, kept where the helper reads it."""
 
+import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bridge.contract import CommandGrant, Grant, UnitGrant
+from bridge.contract import CommandGrant, Grant, RouteGrant, UnitGrant
 from bridge.helper.policy import PATH, VERSION
 from bridge.helper.verbs.command import LONGEST
 from bridge.helper.verbs.unit import NAME as UNIT_NAME
@@ -15,7 +16,7 @@ POLICY = Path(PATH)
 KEY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 Policy = dict[str, Any]
-"""{"version": 1, "units": [UNIT, …], "commands": {KEY: {"on": […], "off": […], "timeout": SECONDS}}}."""
+"""{"version": 1, "units": [UNIT, …], "commands": {KEY: {…}}, "routes": {KEY: {…}}}; see helper/verbs."""
 
 
 class PolicyError(Exception):
@@ -26,12 +27,14 @@ def compile_policy(grants: Iterable[Grant]) -> Policy:
     """The policy that holds these grants and no more; PolicyError with every name it cannot hold."""
     grants = list(grants)
     problems = [problem for grant in grants if (problem := _problem(grant))]
+    problems += _collisions([grant for grant in grants if isinstance(grant, RouteGrant)])
     if problems:
         raise PolicyError(*problems)
     return {
         "version": VERSION,
         "units": sorted({grant.unit for grant in grants if isinstance(grant, UnitGrant)}),
         "commands": {grant.key: _entry(grant) for grant in grants if isinstance(grant, CommandGrant)},
+        "routes": {grant.key: route_entry(grant) for grant in grants if isinstance(grant, RouteGrant)},
     }
 
 
@@ -63,7 +66,11 @@ def describe(policy: Policy) -> list[str]:
         for which in ("on", "off")
         if which in entry
     ]
-    return units + commands
+    routes = [
+        f"route {key}: what comes from {entry['bridge']} through {entry['interface']}"
+        for key, entry in policy["routes"].items()
+    ]
+    return units + commands + routes
 
 
 def calls(policy: Policy) -> Iterator[tuple[str, str]]:
@@ -75,6 +82,9 @@ def calls(policy: Policy) -> Iterator[tuple[str, str]]:
         for which in ("on", "off"):
             if which in entry:
                 yield f"command-{which}", key
+    for key in policy["routes"]:
+        for verb in ("route-on", "route-off", "route-check"):
+            yield verb, key
 
 
 def _problem(grant: Grant) -> str:
@@ -87,6 +97,26 @@ def _problem(grant: Grant) -> str:
         case CommandGrant(key, timeout=seconds) if not 0 < seconds <= LONGEST:
             return f"{key}: a privileged command cannot have {seconds:g} s; give it a day at most"
     return ""
+
+
+def _collisions(grants: list[RouteGrant]) -> Iterator[str]:
+    for one, other in itertools.combinations(grants, 2):
+        if one.table == other.table or one.bridge == other.bridge:
+            yield f"{one.key} and {other.key} share a routing table by chance; change one of the keys"
+
+
+def route_entry(grant: RouteGrant) -> dict[str, Any]:
+    """As helper/verbs/route.py reads it."""
+    return {
+        "bridge": grant.bridge,
+        "table": grant.table,
+        "interface": grant.interface,
+        "lan": list(grant.lan),
+        "ipv6": grant.ipv6,
+        "network": grant.network,
+        "container": grant.container,
+        "dns": grant.checks_dns,
+    }
 
 
 def _entry(grant: CommandGrant) -> dict[str, Any]:

@@ -8,6 +8,9 @@ need mmdebstrap mmdebstrap
 need ip iproute2
 need nsenter util-linux
 need git git
+need nft nftables
+need openvpn openvpn
+need openssl openssl
 need dbus-daemon dbus-daemon
 [ -z "$missing" ] && exit
 

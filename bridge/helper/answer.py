@@ -10,8 +10,8 @@ class Refusal(Exception):
 
     code is one short word for the bridge: usage (not how this program is called), denied (the
     policy does not allow it), policy (the policy cannot be used), unsafe (somebody but root
-    could change what would run), failed, timeout, interrupted (nobody waits for it any longer,
-    it goes on by itself).
+    could change what would run), refused (not in the state that the machine is in), failed,
+    timeout, interrupted (nobody waits for it any longer, it goes on by itself).
     """
 
     def __init__(self, code: str, reason: str) -> None:

@@ -1,6 +1,6 @@
 """What a verb wants done."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 class Plan:
@@ -11,9 +11,11 @@ class Plan:
     deadline  seconds after which the program is ended, whatever it does
     timeout   seconds that the owner's own command has, if there is one in argv
     detached  the work is systemd's: it goes on when nobody waits for the program
+    input     what the program reads
+    then      made of what the program wrote: what to do next, or None
     """
 
-    __slots__ = ("argv", "deadline", "detached", "first", "timeout")
+    __slots__ = ("argv", "deadline", "detached", "first", "input", "then", "timeout")
 
     def __init__(
         self,
@@ -23,9 +25,13 @@ class Plan:
         first: Sequence[str] = (),
         timeout: float | None = None,
         detached: bool = False,
+        input: str = "",
+        then: "Callable[[str], Plan | None] | None" = None,
     ) -> None:
         self.argv = tuple(argv)
         self.first = tuple(first)
         self.deadline = deadline
         self.timeout = timeout
         self.detached = detached
+        self.input = input
+        self.then = then

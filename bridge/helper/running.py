@@ -18,34 +18,40 @@ def run(plan: Plan) -> None:
     if plan.first:
         run(Plan(plan.first, deadline=plan.deadline))
     started = time.monotonic()
-    child, errors = _spawn(plan)
+    child, errors, said = _spawn(plan)
     code = _wait(child, plan)
     if code == 0:
-        return
+        following = plan.then(_read(said)) if plan.then else None
+        return run(following) if following else None
     if plan.timeout is not None and time.monotonic() - started >= plan.timeout:
         raise Refusal("timeout", f"the command took longer than {plan.timeout:g} s and was ended")
     raise Refusal("failed", _last_line(errors) or _why(code))
 
 
-def _spawn(plan: Plan) -> tuple[int, int]:
-    """Start the program: (process id, descriptor that holds what it wrote to stderr)."""
+def _spawn(plan: Plan) -> tuple[int, int, int]:
+    """Start the program: (process id, descriptors that hold what it wrote to stderr and stdout).
+
+    stdout is kept in memory, for a pipe that nobody empties would hold the program up.
+    """
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
-    null = "/dev/null"
+    said = os.memfd_create("said", os.MFD_CLOEXEC)
+    given = os.memfd_create("given", os.MFD_CLOEXEC)
+    os.pwrite(given, plan.input.encode(), 0)
     child = os.posix_spawn(
         plan.argv[0],
         plan.argv,
         ENVIRONMENT,
         file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, null, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, null, os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_DUP2, given, 0),
+            (os.POSIX_SPAWN_DUP2, said, 1),
             (os.POSIX_SPAWN_DUP2, writer, 2),
         ],
         setsigmask=(),
         setsigdef=signals_with_a_choice(),
     )
     os.close(writer)
-    return child, reader
+    return child, reader, said
 
 
 def _wait(child: int, plan: Plan) -> int:
@@ -65,12 +71,19 @@ def _wait(child: int, plan: Plan) -> int:
             raise Refusal("interrupted", "nobody waits for it any longer; it goes on by itself")
 
 
+def _read(said: int) -> str:
+    return os.pread(said, os.fstat(said).st_size, 0).decode(errors="replace")
+
+
 def _last_line(errors: int) -> str:
     try:
         text = os.read(errors, 4096)
     except BlockingIOError:  # a grandchild holds it open
         return ""
-    return text.decode(errors="replace").strip().rpartition("\n")[2]
+    lines = text.decode(errors="replace").strip().split("\n")
+    return next(
+        (line for line in reversed(lines) if not line.startswith("Command failed")), ""
+    )  # `ip` says why before
 
 
 def _why(code: int) -> str:

@@ -1,4 +1,4 @@
-"""What kinds are handed to reach the machine: root, systemd, processes, files.
+"""What kinds are handed to reach the machine: root, systemd, processes, files, routes.
 
 Each tool is made when a kind first asks for it, so that a bridge with only commands never
 loads D-Bus.
@@ -13,6 +13,7 @@ from bridge.contract import Tell
 
 if TYPE_CHECKING:
     from bridge.tools.inotify import Inotify
+    from bridge.tools.netlink import Netlink
     from bridge.tools.processes import Processes
     from bridge.tools.root import Root
     from bridge.tools.systemd import Systemd
@@ -57,8 +58,14 @@ class Tools:
 
         return Inotify()
 
+    @cached_property
+    def netlink(self) -> "Netlink":
+        from bridge.tools.netlink import Netlink
+
+        return Netlink()
+
     async def close(self) -> None:
         """Let go of what was opened."""
-        for tool in ("systemd", "processes", "inotify"):
+        for tool in ("systemd", "processes", "inotify", "netlink"):
             if tool in self.__dict__:
                 await self.__dict__[tool].close()

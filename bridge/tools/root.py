@@ -7,7 +7,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from bridge.contract import Denied, Failed, Trouble
+from bridge.contract import Denied, Failed, Refused, Trouble
 from bridge.paths import HELPER
 from bridge.printable import printable
 
@@ -83,4 +83,6 @@ def verdict(out: bytes, err: bytes, code: int) -> Trouble | None:
         return None
     if error in ("failed", "timeout"):
         return Failed(reason)
+    if error == "refused":
+        return Refused(reason)
     return Denied(reason or "the helper refused")

@@ -28,9 +28,9 @@ class Story:
 
 
 @asynccontextmanager
-async def kept(machine: Accessory, **options: bool) -> AsyncIterator[tuple[Keeper, Story]]:
+async def kept(machine: Accessory, *, ignores_bulk: bool = False) -> AsyncIterator[tuple[Keeper, Story]]:
     story = Story()
-    keeper = Keeper("tile", "Tile", machine, deadline=DEADLINE, listeners=[story], **options)
+    keeper = Keeper("tile", "Tile", machine, deadline=DEADLINE, listeners=[story], ignores_bulk=ignores_bulk)
     watching = asyncio.create_task(keeper.run())
     await asyncio.sleep(0.01)
     story.shows.clear()

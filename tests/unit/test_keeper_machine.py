@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bridge.contract import Change, Outcome, Refused, Tile, Wish
-from bridge.keeper import GRACE, HOLD, RETRY_LAST, Keeper
+from bridge.keeper import GRACE, HOLD, RETRY_LAST, WINDOW, Keeper
 from tests.fakes.clock import runner
 from tests.fakes.machine import FakeMachine, failure
+from tests.fakes.wishes import FakeWishes
 
 DEADLINE = 60.0
 
@@ -36,16 +37,30 @@ class Faces:
 
 
 class KeeperMachine(RuleBasedStateMachine):
-    @initialize(on=st.booleans(), rest=st.sampled_from([None, None, False, True]), bulk=st.booleans())
-    def begin(self, on: bool, rest: bool | None, bulk: bool) -> None:
+    @initialize(
+        on=st.booleans(),
+        rest=st.sampled_from([None, None, False, True]),
+        bulk=st.booleans(),
+        holds=st.booleans(),
+        held=st.sampled_from([None, False, True]),
+    )
+    def begin(self, on: bool, rest: bool | None, bulk: bool, holds: bool, held: bool | None) -> None:
         self.runner = runner()
         self.machine = FakeMachine(on if rest is None else rest, instant=False)
         self.machine.rest = rest
+        self.machine.holds = holds and rest is None
+        self.kept = FakeWishes(tile=held)
         self.faces = Faces()
         self.wishes: list[Wish] = []
         self.patience_lost = False
         self.keeper = Keeper(
-            "tile", "Tile", self.machine, deadline=DEADLINE, ignores_bulk=bulk, listeners=[self.faces]
+            "tile",
+            "Tile",
+            self.machine,
+            deadline=DEADLINE,
+            ignores_bulk=bulk,
+            listeners=[self.faces],
+            kept=self.kept,
         )
         self.runner.run(self._start())
 
@@ -138,7 +153,11 @@ class KeeperMachine(RuleBasedStateMachine):
         self.machine.become(self.machine.on if self.machine.rest is None else self.machine.rest)
         self.pass_(DEADLINE + 3 * GRACE)
         self.machine.finish()
+        self.machine.instant = True
         self.pass_(RETRY_LAST + HOLD)
+        if self.machine.holds:
+            self.pass_(2 * WINDOW + DEADLINE + 3 * GRACE)
+            assert self.kept.there["tile"] in (None, self.machine.on)
         assert self.keeper.current is None
         assert self.keeper.shown is self.machine.on
         assert all(wish.verdict.done() for wish in self.wishes)
@@ -149,7 +168,6 @@ class KeeperMachine(RuleBasedStateMachine):
         self.runner.close()
 
     def _it_still_works(self) -> None:
-        self.machine.instant = True
         wanted = not self.machine.on
 
         async def try_it() -> Outcome:

@@ -1,28 +1,49 @@
 """What root allows, compiled."""
 
+import dataclasses
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bridge.contract import CommandGrant, Grant, UnitGrant
+from bridge.contract import CommandGrant, Grant, RouteGrant, UnitGrant
 from bridge.helper import policy as helpers
 from bridge.helper import verbs
 from bridge.policy import PolicyError, calls, compile_policy, describe, is_behind, read_policy
 
 LAMP = CommandGrant("lamp", ("/usr/local/bin/lamp", "on"), None, 10.0)
-GRANTS: list[Grant] = [UnitGrant("smbd.service"), LAMP, UnitGrant("nmbd.service"), UnitGrant("smbd.service")]
+TV = RouteGrant("tv", "vpn-tv", 24810, "tun0", ("10.0.0.0/8",), True, "tv", "0-bellpull-tv", True)
+GRANTS: list[Grant] = [
+    TV,
+    UnitGrant("smbd.service"),
+    LAMP,
+    UnitGrant("nmbd.service"),
+    UnitGrant("smbd.service"),
+]
 POLICY = {
     "version": 1,
     "units": ["nmbd.service", "smbd.service"],
     "commands": {"lamp": {"on": ["/usr/local/bin/lamp", "on"], "timeout": 10.0}},
+    "routes": {
+        "tv": {
+            "bridge": "vpn-tv",
+            "table": 24810,
+            "interface": "tun0",
+            "lan": ["10.0.0.0/8"],
+            "ipv6": True,
+            "network": "0-bellpull-tv",
+            "container": "tv",
+            "dns": True,
+        }
+    },
 }
 
 
 def test_a_policy_holds_each_grant_once_and_nothing_else() -> None:
     assert compile_policy(GRANTS) == POLICY
-    assert compile_policy([]) == {"version": 1, "units": [], "commands": {}}
+    assert compile_policy([]) == {"version": 1, "units": [], "commands": {}, "routes": {}}
 
 
 def test_every_name_that_cannot_be_exact_is_told_at_once() -> None:
@@ -47,8 +68,15 @@ def test_the_helper_understands_every_call_that_is_allowed() -> None:
     allowed = list(calls(POLICY))
     assert ("unit-restart", "nmbd.service") in allowed
     assert [name for verb, name in allowed if verb.startswith("command")] == ["lamp"]
+    assert [verb for verb, name in allowed if name == "tv"] == ["route-on", "route-off", "route-check"]
     for verb, name in allowed:
         assert verbs.find(verb)(read, name).argv
+
+
+@pytest.mark.parametrize("changed", [{"table": 24811}, {"bridge": "vpn-film"}])
+def test_two_routes_share_neither_table_nor_bridge(changed: dict[str, Any]) -> None:
+    with pytest.raises(PolicyError, match="tv and film share a routing table by chance"):
+        compile_policy([TV, dataclasses.replace(TV, key="film", **changed)])
 
 
 def test_a_policy_is_described_a_line_a_thing() -> None:
@@ -56,6 +84,7 @@ def test_a_policy_is_described_a_line_a_thing() -> None:
         "unit nmbd.service: start, stop, restart",
         "unit smbd.service: start, stop, restart",
         'command lamp on, 10 s: ["/usr/local/bin/lamp", "on"]',
+        "route tv: what comes from vpn-tv through tun0",
     ]
 
 

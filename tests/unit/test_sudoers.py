@@ -12,7 +12,8 @@ from bridge.sudoers import SudoersError
 
 
 def policy(*units: str) -> Policy:
-    return {"version": 1, "units": list(units), "commands": {"lamp": {"off": ["/bin/true"], "timeout": 1}}}
+    commands = {"lamp": {"off": ["/bin/true"], "timeout": 1}}
+    return {"version": 1, "units": list(units), "commands": commands, "routes": {}}
 
 
 def fake_sudo(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:

@@ -20,6 +20,10 @@ FILES = {
     "unit-restart": "unit",
     "command-on": "command",
     "command-off": "command",
+    "route-on": "route",
+    "route-off": "route",
+    "route-guard": "route",
+    "route-check": "route",
 }
 
 

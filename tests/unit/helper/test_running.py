@@ -55,6 +55,19 @@ def test_what_has_to_be_done_first_is_done_first_and_its_failure_is_the_end(tmp_
     assert refusal(Plan(touch, first=("/bin/sh", "-c", "exit 5"), deadline=20))[0] == "failed"
 
 
+def test_what_a_program_says_decides_what_is_done_next(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def then(text: str) -> Plan | None:
+        said.append(text)
+        return sh(f"echo > {tmp_path}/done") if text == "hello\n" else None
+
+    running.run(Plan(("/bin/cat",), input="hello\n", then=then, deadline=20))
+    running.run(Plan(("/bin/cat",), input="x" * 200_000, then=then, deadline=20))
+    assert (tmp_path / "done").exists()
+    assert said == ["hello\n", "x" * 200_000]
+
+
 def test_a_program_that_overstays_is_killed(tmp_path: Path) -> None:
     code, reason = refusal(sh(f"echo $$ > {tmp_path}/pid; exec sleep 60", deadline=0.2))
     assert code == "timeout" and "did not answer within 0.2 s" in reason

@@ -1,0 +1,275 @@
+"""The rules of a route, as the lines that `ip` is given."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from bridge.helper import docker, verbs
+from bridge.helper.answer import Refusal
+from bridge.helper.plan import Plan
+from bridge.helper.policy import Policy
+from bridge.helper.verbs import route
+
+ENTRY: dict[str, Any] = {
+    "bridge": "vpn-tv",
+    "table": 24810,
+    "interface": "tun0",
+    "lan": ["192.168.1.0/24", "fd00::5"],
+    "ipv6": True,
+    "network": "0-bellpull-tv",
+    "container": "tv",
+    "dns": True,
+}
+POLICY: Policy = {"version": 1, "routes": {"tv": ENTRY}}
+IPV4 = [
+    "rule add pref 4721 iif vpn-tv type unreachable protocol 217",
+    "route replace default dev tun0 table 24810 metric 10 protocol 217",
+    "rule add pref 4700 to 192.168.1.0/24 iif vpn-tv lookup 254 protocol 217",
+    "rule add pref 4730 from 10.8.0.2 lookup 24810 protocol 217",
+    "rule add pref 4720 iif vpn-tv lookup 24810 protocol 217",
+]
+
+
+def link(name: str, *addresses: str, flags: Sequence[str] = ("UP",)) -> dict[str, Any]:
+    infos = [
+        {"local": part.partition("/")[0], "prefixlen": int(part.partition("/")[2]), "scope": "0"}
+        for part in addresses
+    ]
+    return {"ifname": name, "flags": [*flags], "addr_info": infos}
+
+
+def rule(pref: int, **more: object) -> dict[str, Any]:
+    return {"priority": pref, "src": "all", "protocol": "217", **more}
+
+
+LOOPBACK = link("lo", "127.0.0.1/8", flags=["LOOPBACK", "UP"])
+TUNNEL = link("tun0", "10.8.0.2/32", flags=["POINTOPOINT", "UP"])
+HERE = [
+    rule(4700, dst="192.168.1.0", dstlen=24, iif="vpn-tv", table="254"),
+    rule(4720, iif="vpn-tv", table="24810"),
+    rule(4721, iif="vpn-tv", action="7"),
+    rule(4730, src="10.8.0.2", table="24810"),
+]
+STRANGERS = [
+    {"priority": 0, "src": "all", "table": "255"},
+    rule(4720, iif="vpn-other", table="24811"),
+    {**rule(4720, iif="vpn-tv", table="24810"), "protocol": "4"},
+    rule(100, iif="vpn-tv", table="24810"),
+]
+
+
+def seen(links: Sequence[Any] = (), rules: Sequence[Any] = (), defaults: Sequence[Any] = ()) -> str:
+    return "\n".join(json.dumps([*part]) for part in ([{}, *links], rules, defaults)) + "\n"
+
+
+def on(family: str, text: str, **changed: object) -> list[str]:
+    return route.turn_on({**ENTRY, **changed}, family, text)
+
+
+def test_turning_on_closes_first_and_opens_the_way_last() -> None:
+    assert on("4", seen([TUNNEL], STRANGERS)) == IPV4
+
+
+def test_what_is_there_is_not_made_again_but_the_way_is_laid_again() -> None:
+    assert on("4", seen([TUNNEL], HERE)) == [IPV4[1]]
+
+
+def test_rules_of_an_earlier_network_or_tunnel_go_while_it_is_closed() -> None:
+    old = [rule(4700, dst="10.9.9.9", iif="vpn-tv", table="254"), rule(4730, src="10.9.0.2", table="24810")]
+    assert on("4", seen([TUNNEL], old))[:4] == [
+        IPV4[0],
+        "rule del pref 4700 to 10.9.9.9 iif vpn-tv lookup 254 protocol 217",
+        "rule del pref 4730 from 10.9.0.2 lookup 24810 protocol 217",
+        IPV4[1],
+    ]
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        [],
+        [link("tun0", "10.8.0.2/32", flags=["POINTOPOINT"])],
+        [link("tun0", flags=["UP"])],
+        [{**TUNNEL, "addr_info": [{"local": "fe80::1", "prefixlen": 64, "scope": "253"}]}],
+    ],
+)
+def test_without_a_tunnel_that_works_it_is_closed_and_says_nothing(links: list[Any]) -> None:
+    assert on("4", seen(links)) == [IPV4[0], IPV4[2], IPV4[4]]
+
+
+def test_ipv6_that_is_not_wanted_is_closed_though_the_tunnel_has_it() -> None:
+    text = seen([link("tun0", "fd08::2/64", flags=["POINTOPOINT", "UP"])])
+    assert any("from fd08::2" in line for line in on("6", text))
+    assert on("6", text, ipv6=False) == [
+        IPV4[0],
+        "rule add pref 4700 to fd00::5 iif vpn-tv lookup 254 protocol 217",
+        IPV4[4],
+    ]
+
+
+def test_without_named_ones_the_networks_of_the_house_are_those_of_its_addresses() -> None:
+    links = [
+        *(LOOPBACK, TUNNEL, link("vpn-tv", "172.20.0.1/16", "fd20::1/64")),
+        link("eth0", "192.168.7.9/24", "203.0.113.4/24", "fd07::9/64", "2001:db8:5::9/64", "2001:db8::1/32"),
+        link("docker0", "172.17.0.1/16"),
+        link("eth1", "10.0.0.5/32"),
+        {**link("eth2"), "addr_info": [{"local": "fe80::2", "prefixlen": 64, "scope": "253"}]},
+    ]
+
+    def lan(family: str) -> list[str]:
+        return [line.split()[5] for line in on(family, seen(links), lan=[]) if "pref 4700" in line]
+
+    assert lan("4") == ["10.0.0.5", "172.17.0.0/16", "192.168.7.0/24"]
+    assert lan("6") == ["2001:db8:5::/64", "fd07::/64"]
+
+
+def test_another_uplink_is_gone_through_by_its_gateway() -> None:
+    text = seen([link("tun0", "10.8.0.2/24")], [], [{"dev": "eth0", "gateway": "10.1.0.1"}, {"dev": "tun0"},
+                {"dst": "default", "dev": "tun0", "gateway": "10.8.0.1"}])  # fmt: skip
+    assert "route replace default via 10.8.0.1 dev tun0 table 24810 metric 10 protocol 217" in on("4", text)
+
+
+def test_another_uplink_without_a_gateway_is_refused() -> None:
+    with pytest.raises(Refusal, match="tun0 is no tunnel and has no gateway"):
+        on("4", seen([link("tun0", "10.8.0.2/24")]))
+
+
+def test_turning_off_takes_the_guard_away_last_and_leaves_strangers_alone() -> None:
+    assert [line.split()[3] for line in route.turn_off(ENTRY, "4", seen([], HERE + STRANGERS))] == [
+        *("4720", "4730", "4700", "4721")
+    ]
+    assert route.turn_off(ENTRY, "4", seen([], STRANGERS)) == []
+
+
+def test_the_guard_alone_is_added_once() -> None:
+    assert route.stop_all(ENTRY, "4", seen([], STRANGERS)) == [IPV4[0]]
+    assert route.stop_all(ENTRY, "4", seen([], HERE)) == []
+
+
+# The plan: look, change, look, change
+
+
+def walked(plan: Plan | None, answer: Callable[[Plan], str]) -> list[tuple[str, ...]]:
+    """The programs of a plan, each one's answer given to the next."""
+    argvs: list[tuple[str, ...]] = []
+    while plan is not None:
+        argvs.append(plan.argv[1:])
+        plan = plan.then(answer(plan)) if plan.then else None
+    return argvs
+
+
+def test_ipv6_is_looked_at_and_changed_before_ipv4() -> None:
+    look, change = ("-j", "-N"), ("-batch", "-")
+    argvs = walked(verbs.find("route-guard")(POLICY, "tv"), lambda plan: seen())
+    assert argvs == [(*look, "-6", *change), ("-6", *change), (*look, "-4", *change), ("-4", *change)]
+
+
+def test_what_is_as_it_should_be_is_only_looked_at() -> None:
+    argvs = walked(verbs.find("route-off")(POLICY, "tv"), lambda plan: seen())
+    assert [argv[2] for argv in argvs] == ["-6", "-4"]
+
+
+def test_a_kernel_without_ipv6_is_not_asked_about_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(route, "IPV6", "/nowhere")
+    argvs = walked(verbs.find("route-off")(POLICY, "tv"), lambda plan: seen())
+    assert [argv[2] for argv in argvs] == ["-4"]
+
+
+# What Docker says
+
+
+def described(
+    networks: dict[str, Any] | None = None, *, dns: Sequence[str] = ("9.9.9.9",)
+) -> docker.Described:
+    there = networks or {"0-bellpull-tv": {"Gateway": "172.20.0.1"}}
+    return {"Name": "/tv", "HostConfig": {"Dns": dns}, "NetworkSettings": {"Networks": there}}
+
+
+def why_not(container: docker.Described, **changed: object) -> str:
+    return route.why_not({**ENTRY, **changed}, container, [link("eth0", "192.168.7.9/24")])
+
+
+@pytest.mark.parametrize(
+    ("container", "why"),
+    [
+        (described(), ""),
+        (described(dns=[]), "tv has no DNS server of its own"),
+        (described(dns=["9.9.9.9", "192.168.1.1"]), "tv asks 192.168.1.1 in the house"),
+        (described(dns=["fd00::5"]), "tv asks fd00::5 in the house"),
+        (described({"web": {"Gateway": "172.21.0.1"}}), "tv is not on the network 0-bellpull-tv"),
+        (described({"0-bellpull-tv": {}, "web": {"Gateway": "x"}}), ""),
+        (described({"0-bellpull-tv": {}, "0": {"Gateway": "x"}}), "tv leaves by its network 0"),
+        (described({"0-bellpull-tv": {}, "0": {"Gateway": ""}}), ""),
+        (described({"0-bellpull-tv": {"GwPriority": 1}, "0": {"Gateway": "x"}}), ""),
+        (
+            described({"0-bellpull-tv": {}, "z": {"Gateway": "x", "GwPriority": 9}}),
+            "tv leaves by its network",
+        ),
+    ],
+)
+def test_a_container_that_could_get_past_it_is_told_of(container: docker.Described, why: str) -> None:
+    assert why_not(container).startswith(why) and bool(why_not(container)) is bool(why)
+
+
+def test_dns_is_not_looked_at_when_the_owner_says_so() -> None:
+    assert why_not(described(dns=[]), dns=False) == ""
+    assert why_not(described(dns=["192.168.7.1"]), lan=[]).startswith("tv asks 192.168.7.1")
+
+
+@pytest.mark.parametrize("word", ["route-on", "route-check"])
+def test_it_is_not_turned_on_while_a_container_could_get_past_it(
+    monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    monkeypatch.setattr(docker, "inspect", lambda name: described(dns=[]))
+    with pytest.raises(Refusal) as refused:
+        walked(verbs.find(word)(POLICY, "tv"), lambda plan: "[]")
+    assert refused.value.code == "refused"
+
+
+def test_a_container_that_is_not_there_hinders_nothing_and_a_check_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(docker, "inspect", asked.append)
+    monkeypatch.setattr(docker, "on_network", lambda name: [f"one on {name}"])
+    everybody: Policy = {"routes": {"tv": {**ENTRY, "container": None}}}
+    assert len(walked(verbs.find("route-check")(everybody, "tv"), lambda plan: "[]")) == 1
+    answers = {"addr": "[]", "-batch": seen()}
+    argvs = walked(verbs.find("route-on")(POLICY, "tv"), lambda plan: answers[plan.argv[-2]])
+    assert len(argvs) == 5
+    assert asked == ["one on 0-bellpull-tv", "tv"]
+
+
+# The policy
+
+
+@pytest.mark.parametrize("policy", [{}, {"routes": []}])
+def test_a_policy_without_routes_is_not_used(policy: Policy) -> None:
+    assert code(policy) == "policy"
+
+
+def test_a_route_that_is_not_in_the_policy_is_denied() -> None:
+    assert code({"routes": {"other": ENTRY}}) == "denied"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *({"bridge": name} for name in (None, "", "a b", "-x", "x" * 16, "a/b")),
+        {"interface": "tun0; reboot"},
+        *({"table": number} for number in ("24810", 254, 1 << 31, None)),
+        *({"lan": lan} for lan in (None, "10.0.0.0/8", ["all"], [1], ["10.0.0.0/8 table 5"])),
+        *({"network": "a/../b"}, {"container": "a?b"}, {"network": None}),
+        *({"ipv6": 1}, {"dns": None}),
+    ],
+)
+def test_a_route_that_apply_would_not_have_written_is_not_used(changed: dict[str, object]) -> None:
+    assert code({"routes": {"tv": {**ENTRY, **changed}}}) == "policy"
+
+
+def code(policy: Policy) -> str:
+    with pytest.raises(Refusal) as refused:
+        verbs.find("route-on")(policy, "tv")
+    return refused.value.code
