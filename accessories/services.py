@@ -136,7 +136,7 @@ def _guests(units: Iterable[Unit]) -> Iterable[str]:
         if unit.name == "libvirt-guests.service" and unit.load == "loaded":
             said = [file.read_text(errors="replace") for file in files if file.is_file()]
             if not any(re.search(r"^\s*ON_BOOT=[\"']?start\b", words, re.MULTILINE) for words in said):
-                yield f"libvirt-guests starts no guest when turned on; write ON_BOOT=start into {files[0]}"
+                yield "libvirt-guests starts no guest when turned on, and is on with none running; write `kind: vm`"
 
 
 def _state(unit: Unit) -> str:

@@ -251,6 +251,18 @@ class CommandGrant:
 
 
 @dataclass(frozen=True, slots=True)
+class DomainGrant:
+    """A guest of libvirt that root may be asked to start, resume, shut down and reboot.
+
+    name   None: every guest there is
+    force  its plug may be pulled, too
+    """
+
+    name: str | None
+    force: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RouteGrant:
     """A network whose traffic root may be asked to send through an interface, and back.
 
@@ -271,4 +283,4 @@ class RouteGrant:
     checks_dns: bool
 
 
-Grant = UnitGrant | CommandGrant | RouteGrant
+Grant = UnitGrant | CommandGrant | RouteGrant | DomainGrant

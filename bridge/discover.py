@@ -35,12 +35,15 @@ accessories:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A tile to suggest: of each choice the first unit that exists is taken."""
+    """A tile to suggest: of each choice the first unit that exists is taken.
+
+    kind: what it is if it is not those services that make it up, with its lines.
+    """
 
     key: str
     name: str
     choices: tuple[tuple[str, ...], ...]
-    more: str = ""
+    kind: str = ""
 
 
 # Debian's name first, Fedora's next.
@@ -52,9 +55,11 @@ SUGGESTIONS = (
     Suggestion(
         "vm-guests",
         "VM Guests",
-        (("libvirt-guests",),),
-        "    deadline: 6m           # guests may take their time to shut down\n"
-        "    # Starts guests only with ON_BOOT=start in /etc/default/libvirt-guests\n",
+        (("libvirtd", "virtqemud"),),
+        "    kind: vm\n"
+        "    name: VM Guests\n"
+        "    domains: all           # or [web, mail], as `virsh list --all` shows them\n"
+        "    shutdown: 2m           # how long guests may take to shut down\n",
     ),
 )
 
@@ -95,10 +100,12 @@ EXAMPLE = """\
 
 
 def _tile(suggestion: Suggestion, units: list[str], besides: list[str]) -> str:
+    if suggestion.kind:
+        return f"  {suggestion.key}:\n{suggestion.kind}"
     also = f"   # also on this machine: {', '.join(besides)}" if besides else ""
     return (
         f"  {suggestion.key}:\n    kind: services\n    name: {suggestion.name}\n"
-        f"    units: [{', '.join(units)}]{also}\n{suggestion.more}"
+        f"    units: [{', '.join(units)}]{also}\n"
     )
 
 

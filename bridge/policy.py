@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bridge.contract import CommandGrant, Grant, RouteGrant, UnitGrant
+from bridge.contract import CommandGrant, DomainGrant, Grant, RouteGrant, UnitGrant
 from bridge.helper.policy import PATH, VERSION
 from bridge.helper.verbs.command import LONGEST
+from bridge.helper.verbs.domain import NAME as DOMAIN_NAME
+from bridge.helper.verbs.domain import WORDS
 from bridge.helper.verbs.unit import NAME as UNIT_NAME
 
 POLICY = Path(PATH)
@@ -35,7 +37,7 @@ def compile_policy(grants: Iterable[Grant]) -> Policy:
         "units": sorted({grant.unit for grant in grants if isinstance(grant, UnitGrant)}),
         "commands": {grant.key: _entry(grant) for grant in grants if isinstance(grant, CommandGrant)},
         "routes": {grant.key: route_entry(grant) for grant in grants if isinstance(grant, RouteGrant)},
-    }
+    } | _guests([grant for grant in grants if isinstance(grant, DomainGrant)])
 
 
 def read_policy(path: Path = POLICY) -> Policy | None:
@@ -70,7 +72,10 @@ def describe(policy: Policy) -> list[str]:
         f"route {key}: what comes from {entry['bridge']} through {entry['interface']}"
         for key, entry in policy["routes"].items()
     ]
-    return units + commands + routes
+    guests = [f"guest {name}: {', '.join(words)}" for name, words in policy.get("domains", {}).items()]
+    if "all_domains" in policy:
+        guests.append(f"every guest: {', '.join(policy['all_domains'])}")
+    return units + commands + routes + guests
 
 
 def calls(policy: Policy) -> Iterator[tuple[str, str]]:
@@ -85,6 +90,11 @@ def calls(policy: Policy) -> Iterator[tuple[str, str]]:
     for key in policy["routes"]:
         for verb in ("route-on", "route-off", "route-check"):
             yield verb, key
+    for name, words in policy.get("domains", {}).items():
+        for word in words:
+            yield f"domain-{word}", name
+    for word in policy.get("all_domains", []):
+        yield f"domains-{word}", "all"
 
 
 def _problem(grant: Grant) -> str:
@@ -92,11 +102,23 @@ def _problem(grant: Grant) -> str:
     match grant:
         case UnitGrant(unit) if not UNIT_NAME.fullmatch(unit):
             return f"{unit!r} is not the full name of a unit; write it as in: smbd.service"
+        case DomainGrant(str(name)) if not DOMAIN_NAME.fullmatch(name):
+            return f"{name!r} cannot be the name of a guest that root may start; `virsh domrename` it"
         case CommandGrant(key) if not KEY_NAME.fullmatch(key):
             return f"{key!r} cannot be the key of a privileged command; use letters, digits, _ . -"
         case CommandGrant(key, timeout=seconds) if not 0 < seconds <= LONGEST:
             return f"{key}: a privileged command cannot have {seconds:g} s; give it a day at most"
     return ""
+
+
+def _guests(grants: list[DomainGrant]) -> Policy:
+    """As helper/verbs/domain.py reads it; nothing where nobody has a guest."""
+    found: dict[str | None, list[str]] = {}
+    for grant in sorted(grants, key=lambda grant: grant.force):
+        found[grant.name] = [word for word in WORDS if grant.force or word != "destroy"]
+    named = {name: words for name, words in sorted(found.items(), key=str) if name is not None}
+    sections = {"domains": named, "all_domains": found.get(None, [])}
+    return {section: entries for section, entries in sections.items() if entries}
 
 
 def _collisions(grants: list[RouteGrant]) -> Iterator[str]:

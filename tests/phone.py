@@ -40,6 +40,7 @@ Id = tuple[int, int]
 
 ACCESSORY_INFORMATION, SWITCH = ("0000003E", "00000049")  # the first part of the service's UUID
 NAME, ON = ("00000023", "00000025")  # and of the characteristic's
+SENSORS = {"00000080": "0000006A", "00000086": "00000071"}  # of contact and occupancy: what shows it
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -225,13 +226,20 @@ class Phone:
 
     async def tile(self, name: str) -> Tile:
         """The switch of the accessory with this name; raises LookupError with the names there are."""
+        return Tile(self, await self._find(name, {SWITCH: ON}))
+
+    async def sensor(self, name: str) -> Id:
+        """What the sensor of this name shows, 1 when it detects; raises LookupError as tile() does."""
+        return await self._find(name, SENSORS)
+
+    async def _find(self, name: str, shows: dict[str, str]) -> Id:
         names = []
         for accessory in await self.accessories():
             services = {service["type"][:8]: service["characteristics"] for service in accessory["services"]}
             names.append(_characteristic(services[ACCESSORY_INFORMATION], NAME)["value"])
-            if names[-1] == name and SWITCH in services:
-                return Tile(self, (accessory["aid"], _characteristic(services[SWITCH], ON)["iid"]))
-        raise LookupError(f"no switch named {name!r}, only {names}")
+            for service in shows.keys() & services if names[-1] == name else ():
+                return accessory["aid"], _characteristic(services[service], shows[service])["iid"]
+        raise LookupError(f"no such accessory named {name!r}, only {names}")
 
     @where_it_lives
     async def get(self, ids: Iterable[Id]) -> dict[Id, Reading]:

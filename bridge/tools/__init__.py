@@ -13,6 +13,7 @@ from bridge.contract import Tell
 
 if TYPE_CHECKING:
     from bridge.tools.inotify import Inotify
+    from bridge.tools.libvirt import Libvirt
     from bridge.tools.netlink import Netlink
     from bridge.tools.processes import Processes
     from bridge.tools.root import Root
@@ -64,8 +65,14 @@ class Tools:
 
         return Netlink()
 
+    @cached_property
+    def libvirt(self) -> "Libvirt":
+        from bridge.tools.libvirt import Libvirt
+
+        return Libvirt()
+
     async def close(self) -> None:
         """Let go of what was opened."""
-        for tool in ("systemd", "processes", "inotify", "netlink"):
+        for tool in ("systemd", "processes", "inotify", "libvirt", "netlink"):
             if tool in self.__dict__:
                 await self.__dict__[tool].close()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from accessories.vm import Vm
 from bridge import discover
 from bridge.config import Config, parse
 
@@ -37,13 +38,13 @@ def test_debians_names_are_known(tmp_path: Path) -> None:
 
 
 def test_fedoras_names_are_known(tmp_path: Path) -> None:
-    config = drafted(machine(tmp_path, "smb", "nmb", "httpd", "libvirt-guests"))
+    config = drafted(machine(tmp_path, "smb", "nmb", "httpd", "virtqemud"))
     assert units_of(config) == {
         "file-server": ("smb.service", "nmb.service"),
         "web": ("httpd.service",),
-        "vm-guests": ("libvirt-guests.service",),
+        "vm-guests": (),
     }
-    assert next(entry for entry in config.accessories if entry.key == "vm-guests").deadline == 360
+    assert next(entry for entry in config.accessories if entry.key == "vm-guests").kind == Vm((), 120.0)
 
 
 def test_of_two_web_servers_one_is_suggested(tmp_path: Path) -> None:

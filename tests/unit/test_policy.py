@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.contract import CommandGrant, Grant, RouteGrant, UnitGrant
+from bridge.contract import CommandGrant, DomainGrant, Grant, RouteGrant, UnitGrant
 from bridge.helper import policy as helpers
 from bridge.helper import verbs
 from bridge.policy import PolicyError, calls, compile_policy, describe, is_behind, read_policy
@@ -109,3 +109,21 @@ def test_a_policy_that_apply_did_not_write_is_said_to_be_none(tmp_path: Path, te
 def test_a_policy_that_may_not_be_read_is_an_error_of_one_line(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match=os.strerror(21)):
         read_policy(tmp_path)
+
+
+def test_guests_are_allowed_by_name_or_all_and_their_plug_only_if_somebody_wrote_so() -> None:
+    grants = [DomainGrant("web", False), DomainGrant("mail", True), DomainGrant("web", False)]
+    made = compile_policy([*grants, DomainGrant(None, False)])
+    assert (
+        made["domains"]["web"] == ["start", "resume", "wakeup", "shutdown", "reboot"] == made["all_domains"]
+    )
+    assert made["domains"]["mail"][-1] == "destroy"
+    assert "destroy" in compile_policy([*grants, DomainGrant("web", True)])["domains"]["web"]
+    assert "every guest: start, resume, wakeup, shutdown, reboot" in describe(made)
+    allowed = list(calls(made))
+    assert ("domain-destroy", "mail") in allowed and ("domain-destroy", "web") not in allowed
+    assert ("domains-start", "all") in allowed
+    for verb, name in allowed:
+        assert verbs.find(verb)(helpers.parse(json.dumps(made).encode()), name).argv
+    with pytest.raises(PolicyError, match="'12' cannot be the name"):
+        compile_policy([DomainGrant("12", False)])

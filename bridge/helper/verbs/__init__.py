@@ -24,6 +24,10 @@ FILES = {
     "route-off": "route",
     "route-guard": "route",
     "route-check": "route",
+} | {
+    f"{prefix}-{word}": "domain"
+    for prefix in ("domain", "domains")
+    for word in ("start", "resume", "wakeup", "shutdown", "reboot", "destroy")
 }
 
 

@@ -127,3 +127,46 @@ def test_a_policy_without_the_section_is_not_used(policy: Policy) -> None:
     assert refusal("unit-start", "a") == "denied"
     assert refusal("unit-start", "a", policy) == "policy"
     assert refusal("command-on", "a", policy) == "policy"
+
+
+GUESTS: Policy = {
+    "domains": {"web": ["start", "shutdown", "reboot"], "12": ["start"]},
+    "all_domains": ["start", "shutdown"],
+}
+UUIDS = ["4dea22b3-1d52-d8f3-2516-782e98ab3fa0", "4dea22b3-1d52-d8f3-2516-782e98ab3fa1"]
+
+
+def test_a_guest_is_asked_for_by_its_name() -> None:
+    made = plan("domain-start", "web", GUESTS)
+    assert made.argv == ("/usr/bin/virsh", "--quiet", "--connect", "qemu:///system", "start", "--domain=web")
+
+
+def test_all_guests_are_those_that_libvirt_names_and_that_the_word_is_for() -> None:
+    look = plan("domains-shutdown", "all", GUESTS)
+    assert look.argv[-3:] == ("list", "--uuid", "--state-running")
+    assert look.then is not None
+    act = look.then("\n".join([*UUIDS, "", "web; reboot", "--domain"]))
+    assert act is not None and act.argv == look.argv[:4]
+    assert act.input == "".join(f"shutdown --domain={uuid}\n" for uuid in UUIDS)
+    assert look.then("\n") is None
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("domain-start", "mail"),
+        ("domain-destroy", "web"),
+        ("domain-start", "12"),  # virsh would take it for an id
+        ("domain-start", "--all"),
+        ("domains-destroy", "all"),
+        ("domains-start", "web"),
+    ],
+)
+def test_a_guest_that_is_not_in_the_policy_or_could_be_another_is_denied(word: str, name: str) -> None:
+    assert refusal(word, name, GUESTS) == "denied"
+
+
+@pytest.mark.parametrize("policy", [{}, {"domains": []}, {"domains": {"web": "start"}}])
+def test_a_policy_whose_guests_make_no_sense_is_not_used(policy: Policy) -> None:
+    assert refusal("domain-start", "web", policy) == "policy"
+    assert refusal("domains-start", "all", {"all_domains": "start"}) == "policy"
