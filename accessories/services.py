@@ -4,7 +4,6 @@ import re
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from bridge.contract import Accessory, Failed, Grant, Refused, State, UnitGrant, Vitals
@@ -15,6 +14,7 @@ from bridge.tools.cgroups import still_there
 from bridge.tools.systemd import TYPES, Systemd, Unit
 
 UNTOLD = ("simple", "exec", "idle")  # service types that are "started" before their program could fail
+GUESTS = "libvirt-guests.service"
 FIRST_BREATH = 0.1  # seconds such a program is looked at before its start is believed
 
 
@@ -53,7 +53,9 @@ class Services(Kind):
     async def doubts(self, tools: Tools) -> Iterable[str]:
         units = await tools.systemd.read(self.units)
         doubts = [f"{unit.name} {_state(unit)} on this machine" for unit in units if unit.load != "loaded"]
-        return doubts + list(_guests(units))
+        if any(unit.name == GUESTS and unit.load == "loaded" for unit in units):
+            doubts.append(f"{GUESTS} is active with no guest running, and may start none; write `kind: vm`")
+        return doubts
 
 
 class Units(Accessory):
@@ -127,16 +129,6 @@ def state_of(units: Sequence[Unit]) -> State:
         died=any(unit.active == "failed" or unit.sub.startswith("auto-restart") for unit in down),
         reason=", ".join(f"{unit.name} {_state(unit)}" for unit in down),
     )
-
-
-def _guests(units: Iterable[Unit]) -> Iterable[str]:
-    """libvirt-guests is "active" without a guest running, and starts none unless it is told to."""
-    for unit in units:
-        files = [Path("/etc/default/libvirt-guests"), Path("/etc/sysconfig/libvirt-guests")]
-        if unit.name == "libvirt-guests.service" and unit.load == "loaded":
-            said = [file.read_text(errors="replace") for file in files if file.is_file()]
-            if not any(re.search(r"^\s*ON_BOOT=[\"']?start\b", words, re.MULTILINE) for words in said):
-                yield "libvirt-guests starts no guest when turned on, and is on with none running; write `kind: vm`"
 
 
 def _state(unit: Unit) -> str:
