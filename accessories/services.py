@@ -11,7 +11,8 @@ from bridge.kind import Kind
 from bridge.schema import From, Node, Wrong, text
 from bridge.tools import Tools
 from bridge.tools.cgroups import still_there
-from bridge.tools.systemd import TYPES, Systemd, Unit
+from bridge.tools.systemd import Systemd
+from bridge.tools.units import TYPES, Unit
 
 UNTOLD = ("simple", "exec", "idle")  # service types that are "started" before their program could fail
 GUESTS = "libvirt-guests.service"

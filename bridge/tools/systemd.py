@@ -9,7 +9,6 @@ past every match rule, so only what systemd and the bus themselves send is belie
 
 import asyncio
 import contextlib
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,47 +19,17 @@ from dbus_fast.aio import MessageBus
 from dbus_fast.errors import DBusError
 
 from bridge.contract import Unavailable
+from bridge.tools.units import UNIT_PATHS, Unit, unit_path
 
 SYSTEMD = "org.freedesktop.systemd1"
 MANAGER = f"{SYSTEMD}.Manager"
 MANAGER_PATH = "/org/freedesktop/systemd1"
-UNIT_PATHS = f"{MANAGER_PATH}/unit"
 BUS = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
 PROPERTIES = "org.freedesktop.DBus.Properties"
-TYPES = ("service", "socket", "target", "timer", "path", "mount", "automount", "swap", "slice")
 ANSWER = 5.0  # seconds systemd has to answer a question
 BURST, CALM = 10, 0.1  # reads of a unit that never rests, and the seconds between those after them
 MOST_RULES = 400  # match rules; the bus takes 512 of a connection
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """A unit as ListUnitsByNames() tells it; the words are systemd's."""
-
-    name: str  # as it was asked for
-    id: str  # its own name, where the other is an alias
-    load: str  # loaded, not-found, masked, bad-setting, error
-    active: str  # active, reloading, inactive, failed, activating, deactivating
-    sub: str
-    path: str
-    job: bool  # a job for it is queued or runs
-
-    @property
-    def up(self) -> bool:
-        return self.active in ("active", "reloading")
-
-    @property
-    def down(self) -> bool:
-        return self.active in ("inactive", "failed")
-
-    @property
-    def moving(self) -> bool:
-        return self.job or not (self.up or self.down)
-
-    @property
-    def missing(self) -> bool:
-        return self.load == "not-found" and self.down
 
 
 @dataclass(eq=False)
@@ -329,12 +298,6 @@ class Systemd:
         for waiter in self._waiting:
             if what is None or what in waiter.words:
                 waiter.changed.set()
-
-
-def unit_path(name: str) -> str:
-    """Where systemd shows the unit of this name on the bus, unless that is another unit's alias."""
-    escaped = re.sub(rb"[^A-Za-z0-9]|^[0-9]", lambda found: b"_%02x" % ord(found[0]), name.encode()).decode()
-    return f"{UNIT_PATHS}/{escaped}"
 
 
 async def _call(
