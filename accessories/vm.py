@@ -11,15 +11,16 @@ import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from yaml.nodes import SequenceNode
 
-from bridge.contract import Accessory, DomainGrant, Failed, Grant, Refused, State
+from bridge.contract import Accessory, DomainGrant, Failed, Grant, Refused, State, Vitals
 from bridge.kind import Kind
 from bridge.schema import Duration, From, Node, Wrong, text
 from bridge.tools import Tools
-from bridge.tools.libvirt import Domain, Domains, Stands
+from bridge.tools.libvirt import Domain, Domains, Stands, processes
 
 ALL: tuple[str, ...] = ()
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,99}", re.ASCII)
@@ -57,6 +58,7 @@ class Vm(Kind):
     force: bool = False
 
     can_restart = True
+    vital = frozenset({"cpu", "memory"})
 
     @property
     def deadline(self) -> float:
@@ -90,11 +92,15 @@ class Guests(Accessory):
     def __init__(self, vm: Vm, tools: Tools) -> None:
         self._vm = vm
         self._tools = tools
+        self._up: list[str] = []
+        self._vitals = Vitals()
 
     async def watch(self) -> AsyncGenerator[State, None]:
         async with aclosing(self._tools.libvirt.watch()) as reads:
             async for there in reads:
-                yield state_of(self._picked(there))
+                guests = self._picked(there)
+                self._up = [guest.name for guest in guests if guest.up]
+                yield state_of(guests)
 
     async def set(self, on: bool) -> State:
         guests = await self._read()
@@ -120,6 +126,12 @@ class Guests(Accessory):
 
     def _has_rebooted(self, guest: Domain, before: dict[str, int]) -> bool:
         return not guest.up or self._tools.libvirt.reboots[guest.name] > before[guest.name]
+
+    async def vitals(self) -> Vitals:
+        up, pids = self._up, self._vitals.pids
+        if len(pids) != len(up) or not all(map(_lives, pids)):
+            self._vitals = Vitals(pids=tuple(await asyncio.to_thread(processes, up)))
+        return self._vitals
 
     async def _read(self) -> list[Domain]:
         return self._picked(await self._tools.libvirt.read())
@@ -186,6 +198,10 @@ def _way_up(guest: Domain) -> str:
     """The helper's word that makes it run; empty when it does."""
     words: dict[int, str] = {Stands.PAUSED: "resume", Stands.SUSPENDED: "wakeup"}
     return "" if guest.up else words.get(guest.state, "start")
+
+
+def _lives(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
 
 
 def _names(guests: Iterable[Domain]) -> str:

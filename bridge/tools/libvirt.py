@@ -11,10 +11,11 @@ import os
 import shutil
 import signal
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 
 from bridge.contract import Unavailable
 from bridge.printable import printable
@@ -217,6 +218,18 @@ def parse(text: str) -> Domains:
             if key in numbers and number.isdecimal():
                 numbers[key] = int(number)
     return found
+
+
+def processes(names: Iterable[str]) -> list[int]:
+    """The processes of guests that run. qemu is told who it is: `-name guest=NAME,…`."""
+    wanted = {f"guest={name}".encode() for name in names}
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            words = path.read_bytes().split(b"\0")
+            if b"-name" in words[:-1] and words[words.index(b"-name") + 1].partition(b",")[0] in wanted:
+                found.append(int(path.parent.name))
+    return sorted(found)
 
 
 async def _virsh(*words: str) -> asyncio.subprocess.Process:

@@ -1,5 +1,7 @@
 """`kind: vm`: what its guests make of a tile, and what is asked of root for it."""
 
+import asyncio
+import sys
 from pathlib import Path
 
 import pytest
@@ -127,3 +129,18 @@ def test_what_is_no_guest_is_said_with_its_place(domains: str, said: str) -> Non
 def test_all_is_a_word_and_no_guest() -> None:
     config, problems = parse("accessories:\n  a: {kind: vm, domains: all, shutdown: 5m}\n", "c")
     assert config and not problems and config.accessories[0].kind == Vm(ALL, 300.0)
+
+
+async def test_what_guests_use_is_measured_at_their_processes_anew_when_those_are_others() -> None:
+    fake = FakeLibvirt(web=ON, mail=OFF)
+    accessory = tile(fake, "web", "mail")
+    states = accessory.watch()
+    await anext(states)
+    assert (await accessory.vitals()).pids == ()
+    # Imitates qemu by its arguments.
+    words = ("-c", "input()", "-name", "guest=web,debug-threads=on")
+    qemu = await asyncio.create_subprocess_exec(sys.executable, *words, stdin=asyncio.subprocess.PIPE)
+    assert (await accessory.vitals()).pids == (qemu.pid,) == (await accessory.vitals()).pids
+    await qemu.communicate(b"\n")
+    assert (await accessory.vitals()).pids == ()
+    await states.aclose()
