@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import subprocess
@@ -57,11 +56,17 @@ def _median(work: Callable[[], object]) -> float:
 
 
 def _in_process(path: Path, folder: Path) -> None:
-    from bridge.scans.split import Job, split
+    """Decode, find, cut, encode, file: what a worker does."""
+    from bridge.scans.files import open_folder, open_scan
+    from bridge.scans.job import Job
+    from bridge.scans.split import split
 
-    outcome = split(Job(str(path), str(folder), "bench"))
-    for name in outcome.files:
+    scan, place = open_scan(path), open_folder(folder)
+    answer = split(scan, place, "bench", Job(path.name))
+    for name in answer.files:
         (folder / name).unlink()
+    os.close(scan)
+    os.close(place)
 
 
 def _floor(path: Path, folder: Path) -> None:
@@ -69,8 +74,11 @@ def _floor(path: Path, folder: Path) -> None:
     from bridge.scans.crop import cut
     from bridge.scans.decode import pages
     from bridge.scans.encode import encode
+    from bridge.scans.files import open_scan
 
-    page = next(pages(path))
+    scan = open_scan(path)
+    page = next(pages(scan))
+    os.close(scan)
     for n, p in enumerate(TIMED):
         crop = cut(page.pixels, p.quad() * 300 / 25.4, 255)
         content, _ = encode(page, crop.pixels, crop.turned, "png", 92)
@@ -81,17 +89,18 @@ def _floor(path: Path, folder: Path) -> None:
 
 def _peak(path: Path, folder: Path) -> float:
     """MB that a worker of its own took for one scan."""
-    request = {"scan": str(path), "output": str(folder), "token": "peak"}
-    command = [sys.executable, "-m", "bridge.scans.worker"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
-        assert worker.stdin and worker.stdout
-        worker.stdin.write(json.dumps(request).encode() + b"\n")
-        worker.stdin.flush()
-        worker.stdout.readline()
-        status = Path(f"/proc/{worker.pid}/status").read_text()
-        worker.stdin.close()
-    for crop in folder.glob("a4-*.png"):
-        crop.unlink()
+    from bridge.scans.cutter import Cutter
+    from bridge.scans.files import open_scan
+    from bridge.scans.job import Job
+
+    with Cutter(folder) as cutter:
+        scan = open_scan(path)
+        answer = cutter.split(scan, Job(path.name))
+        os.close(scan)
+        assert cutter._child is not None
+        status = Path(f"/proc/{cutter._child.process.pid}/status").read_text()
+    for name in answer.files:
+        (folder / name).unlink()
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
 
 
@@ -102,14 +111,10 @@ def _help() -> None:
 
 
 def _many(path: str) -> None:
-    from bridge.scans.split import Job, split
-
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
-        for n in range(8):
-            split(Job(path, folder, f"many-{n}", dry_run=False))
-            for crop in Path(folder).glob("*.png"):
-                crop.unlink()
+        for _ in range(8):
+            _in_process(Path(path), Path(folder))
 
 
 def _two(path: Path, folder: Path) -> float:

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from bridge.scans.batch import Answer, Workers
+from bridge.scans.batch import Batch
+from bridge.scans.job import Answer, Job
 from bridge.scans.problem import UsageProblem
 
 DONE, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -103,16 +104,15 @@ def _check_output(arguments: argparse.Namespace) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    output: Path = arguments.output
-    request = {
-        "output": str(output),
-        "format": arguments.format,
-        "quality": arguments.quality,
-        "sidecar": arguments.sidecar,
-        "preview": arguments.preview,
-        "trim_borders": arguments.trim_borders,
-        "dry_run": arguments.dry_run,
-    }
+    job = Job(
+        name="",
+        format=arguments.format,
+        quality=arguments.quality,
+        sidecar=arguments.sidecar,
+        preview=arguments.preview,
+        trim_borders=arguments.trim_borders,
+        dry_run=arguments.dry_run,
+    )
     failed = 0
     there = {scan: taken for scan in arguments.scans if (taken := _taken(arguments, scan))}
     for scan, taken in there.items():
@@ -121,18 +121,18 @@ def _run(arguments: argparse.Namespace) -> int:
     scans = [scan for scan in arguments.scans if scan not in there]
     bar = _Bar(len(scans))
     previous = signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
-    workers = Workers(max(1, min(arguments.jobs, len(scans))))
+    batch = Batch(max(1, min(arguments.jobs, len(scans))), None if job.dry_run else arguments.output)
     try:
-        for answer in workers.split_all(scans, request):
+        for scan, answer in batch.split_all(scans, job):
             bar.clear()
-            failed += _tell(answer)
+            failed += _tell(scan, answer)
             bar.step()
     except KeyboardInterrupt:
         bar.clear()
         _complain("stopped; what was finished is whole, nothing is half-written")
         return INTERRUPTED
     finally:
-        workers.close()
+        batch.close()
         bar.clear()
         signal.signal(signal.SIGTERM, previous)
     return SOME_FAILED if failed else DONE
@@ -149,16 +149,16 @@ def _taken(arguments: argparse.Namespace, scan: Path) -> Path | None:
     return next((arguments.output / name for name in names if (arguments.output / name).exists()), None)
 
 
-def _tell(answer: Answer) -> int:
+def _tell(scan: Path, answer: Answer) -> int:
     if answer.problem:
-        _complain(f"{answer.scan}: {answer.problem}")
+        _complain(f"{scan}: {answer.problem}")
         return 1
     count = len(answer.photos)
     words = "no photo" if not count else "1 photo" if count == 1 else f"{count} photos"
     unsure = [str(n) for n, photo in enumerate(answer.photos, 1) if photo["confidence"] < 0.9]
     look = f", please look at {', '.join(unsure)}" if unsure else ""
     notes = f" ({'; '.join(dict.fromkeys(answer.notes))})" if answer.notes else ""
-    print(f"{answer.scan}: {words}{look}{notes}", flush=True)
+    print(f"{scan}: {words}{look}{notes}", flush=True)
     return 0
 
 

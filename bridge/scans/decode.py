@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,9 +57,8 @@ def restrict() -> None:
         pyvips.operation_block_set(f"VipsForeignLoad{name}", False)
 
 
-def pages(path: Path) -> Iterator[Page]:
-    """Every page of a scan. ScanProblem where it cannot be read."""
-    descriptor = _open(path)
+def pages(descriptor: int) -> Iterator[Page]:
+    """Every page of the scan in a regular file. ScanProblem where it cannot be read."""
     try:
         _check_kind(descriptor)
         first = _load(descriptor, 0)
@@ -73,33 +70,6 @@ def pages(path: Path) -> Iterator[Page]:
             yield _page(image, number + 1, count)
     except pyvips.Error as error:
         raise ScanProblem(f"cannot be decoded: {_reason(error)}; scan it again or restore it") from None
-    finally:
-        os.close(descriptor)
-
-
-def _open(path: Path) -> int:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise ScanProblem("there is no such file") from None
-    except PermissionError:
-        raise ScanProblem("may not be read; give yourself the right to (chmod u+r)") from None
-    except OSError as error:
-        if path.is_symlink():
-            raise ScanProblem("is a symbolic link; name the file itself") from None
-        raise ScanProblem(f"cannot be opened: {error.strerror}") from None
-    status = os.fstat(descriptor)
-    problem = None
-    if stat.S_ISDIR(status.st_mode):
-        problem = "is a folder; name the scans in it"
-    elif not stat.S_ISREG(status.st_mode):
-        problem = "is no regular file"
-    elif status.st_size == 0:
-        problem = "is empty; scan it again"
-    if problem:
-        os.close(descriptor)
-        raise ScanProblem(problem)
-    return descriptor
 
 
 def _check_kind(descriptor: int) -> None:

@@ -1,6 +1,9 @@
-"""The process that touches foreign files: one job a line on standard input, one answer a line on output.
+"""The child process that touches foreign files; cutter.py is its other end.
 
-A crash, a hang or too much memory ends this process and costs one scan; the batch starts another.
+On the socket that is its standard input come a job a line, with the scan's descriptor, and go an answer a
+line, and an empty line for every page. Before the first it gives up every way to more privileges and, where
+the kernel has Landlock, to all files but Python's own and what it makes in the one folder. Memory, time and
+what may be decoded are limited. A kernel that is short of memory ends it before anything else.
 """
 
 from __future__ import annotations
@@ -9,51 +12,105 @@ import contextlib
 import json
 import os
 import resource
+import signal
+import socket
 import sys
+import sysconfig
 from dataclasses import asdict
-from typing import TextIO
+from pathlib import Path
 
-MOST_MEMORY = 8 << 30
+from bridge.scans.job import Answer, Job
+from bridge.tools import landlock
 
-
-def main() -> int:
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # a library that prints must not speak into the answers
-    _limit()
-    import cv2
-
-    from bridge.scans.decode import restrict
-
-    cv2.setNumThreads(1)
-    restrict()
-    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
-        for line in sys.stdin:
-            _answer(json.loads(line), answers)
-    return 0
+MOST_MEMORY, LEAST_MEMORY = 8 << 30, 2 << 30
+OPENING = landlock.EXECUTE | landlock.READ_FILE
+MAKING = landlock.WRITE_FILE | landlock.READ_DIR | landlock.REMOVE_AND_MAKE | landlock.TRUNCATE
 
 
-def _answer(request: dict[str, object], answers: TextIO) -> None:
-    from bridge.scans.problem import ScanProblem
-    from bridge.scans.split import Job, split
+class Worker:
+    def __init__(self, token: str, patience: int, folder: int | None) -> None:
+        self.token, self.patience, self.folder = token, patience, folder
+        self.wire = socket.socket(fileno=0)
 
-    try:
-        reply: dict[str, object] = asdict(split(Job(**request)))  # type: ignore[arg-type]
-    except ScanProblem as problem:
-        reply = {"problem": str(problem)}
-    except MemoryError:
-        reply = {"problem": "needs more memory than there is; scan at a lower resolution"}
-    except Exception as error:  # one scan's trouble must not become the next one's
-        reply = {"problem": f"cannot be split: {type(error).__name__}: {error}".splitlines()[0][:200]}
-    print(json.dumps(reply), file=answers)
+    def serve(self) -> None:
+        while asked := self._next():
+            job, scan = asked
+            signal.alarm(self.patience)
+            answer = self._answer(job, scan)
+            signal.alarm(0)
+            os.close(scan)
+            self.wire.sendall(json.dumps(asdict(answer)).encode() + b"\n")
+
+    def _next(self) -> tuple[Job, int] | None:
+        line, passed, _, _ = socket.recv_fds(self.wire, 1 << 16, 1)
+        while line and not line.endswith(b"\n"):
+            line += self.wire.recv(1 << 16)
+        return (Job(**json.loads(line)), passed[0]) if line else None
+
+    def _answer(self, job: Job, scan: int) -> Answer:
+        from bridge.scans.problem import ScanProblem
+        from bridge.scans.split import split
+
+        try:
+            return split(scan, self.folder, self.token, job, self._page_done)
+        except ScanProblem as problem:
+            return Answer(str(problem))
+        except MemoryError:
+            return Answer("needs more memory than there is; scan at a lower resolution")
+        except Exception as error:  # one scan's trouble must not become the next one's
+            return Answer(f"cannot be split: {type(error).__name__}: {error}".splitlines()[0][:200])
+
+    def _page_done(self) -> None:
+        signal.alarm(self.patience)
+        self.wire.sendall(b"\n")
 
 
 def _limit() -> None:
     """No more address space than three quarters of this machine's memory, and no core files."""
     have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    most = min(MOST_MEMORY, max(2 << 30, have * 3 // 4))
+    most = min(MOST_MEMORY, max(LEAST_MEMORY, have * 3 // 4))
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def _load() -> None:
+    """Every library, as shared ones cannot be opened later; libvips with the four formats only."""
+    import cv2
+
+    import bridge.scans.split  # noqa: F401
+    from bridge.scans.decode import restrict
+
+    cv2.setNumThreads(1)
+    restrict()
+
+
+def _fence(folder: int | None) -> None:
+    landlock.no_new_privileges()
+    if landlock.version() == 0:
+        return
+    rules = landlock.ruleset(landlock.known(OPENING | MAKING | landlock.REFER))
+    for place in {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}:
+        with contextlib.suppress(FileNotFoundError):
+            library = os.open(place, os.O_PATH | os.O_CLOEXEC)
+            landlock.allow(rules, library, landlock.READ_FILE | landlock.READ_DIR)
+            os.close(library)
+    if folder is not None:
+        landlock.allow(rules, folder, landlock.known(MAKING))
+    landlock.restrict(rules)
+    os.close(rules)
+
+
+def main(token: str, patience: str, *folder: str) -> int:
+    worker = Worker(token, int(patience), int(folder[0]) if folder else None)
+    _limit()
+    _load()
+    _fence(worker.folder)
+    with contextlib.suppress(KeyboardInterrupt, ConnectionError):
+        worker.serve()
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

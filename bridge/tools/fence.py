@@ -11,34 +11,24 @@ would keep people from writing into their own home folder.
 """
 
 import asyncio
-import ctypes
 import logging
 import os
-import struct
 import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NoReturn
+
+from bridge.tools import landlock
 
 log = logging.getLogger(__name__)
 
-# From linux/prctl.h, linux/landlock.h and the system call table common to all architectures.
-PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 4, 38
-CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
-RULESET_VERSION = 1
-PATH_BENEATH = 1
-WRITE_FILE, READ_FILE, REFER, TRUNCATE = 1 << 1, 1 << 2, 1 << 13, 1 << 14
-REMOVE_AND_MAKE = sum(1 << bit for bit in range(4, 13))
-FOR_FILES = WRITE_FILE | READ_FILE | TRUNCATE
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
+FOR_FILES = landlock.WRITE_FILE | landlock.READ_FILE | landlock.TRUNCATE
+RIGHTS = FOR_FILES | landlock.REMOVE_AND_MAKE | landlock.REFER
 
 
 def hide_from_children() -> None:
     """Keep processes of the same user from tracing this one and reading its memory."""
-    _prctl(PR_SET_DUMPABLE, 0)
+    landlock.keep_from_tracers()
 
 
 class Fence:
@@ -56,7 +46,7 @@ class Fence:
     def _obstacle(self) -> str:
         if os.geteuid() == 0:
             return "the bridge runs as root"
-        if _abi() < 1:
+        if landlock.version() < 1:
             return "this kernel has no Landlock"
         unknown = [folder for folder in self._way() if not os.access(folder, os.R_OK)]
         if unknown:
@@ -96,9 +86,9 @@ class Fence:
         return self._starter
 
     def _enter(self) -> None:
-        _prctl(PR_SET_NO_NEW_PRIVS, 1)
+        landlock.no_new_privileges()
         if self._ruleset >= 0:
-            _syscall(RESTRICT_SELF, self._ruleset, 0)
+            landlock.restrict(self._ruleset)
 
     async def refresh(self) -> None:
         """Make the rules anew when something came or went beside the hidden folder."""
@@ -114,10 +104,8 @@ class Fence:
         return list(self._hidden.parents)
 
     def _make(self) -> int:
-        rights = WRITE_FILE | READ_FILE | REMOVE_AND_MAKE
-        rights |= (REFER if _abi() >= 2 else 0) | (TRUNCATE if _abi() >= 3 else 0)
-        handled = struct.pack("=Q", rights)
-        ruleset = _syscall(CREATE_RULESET, handled, len(handled), 0)
+        rights = landlock.known(RIGHTS)
+        ruleset = landlock.ruleset(rights)
         for entry in self._beside():
             try:
                 _allow(ruleset, entry, rights)
@@ -146,32 +134,6 @@ def _allow(ruleset: int, entry: os.DirEntry[str], rights: int) -> None:
     try:
         if not entry.is_dir(follow_symlinks=False):
             rights &= FOR_FILES
-        _syscall(ADD_RULE, ruleset, PATH_BENEATH, struct.pack("=Qi", rights, found), 0)
+        landlock.allow(ruleset, found, rights)
     finally:
         os.close(found)
-
-
-def _abi() -> int:
-    """Landlock's version; 0 where there is none."""
-    try:
-        return _syscall(CREATE_RULESET, None, 0, RULESET_VERSION)
-    except OSError:
-        return 0
-
-
-def _prctl(option: int, value: int) -> None:
-    if _libc.prctl(option, ctypes.c_ulong(value), *[ctypes.c_ulong(0)] * 3) < 0:
-        _raise()
-
-
-def _syscall(number: int, *arguments: int | bytes | None) -> int:
-    words = [ctypes.c_long(word) if isinstance(word, int) else word for word in arguments]
-    result = int(_libc.syscall(ctypes.c_long(number), *words))
-    if result < 0:
-        _raise()
-    return result
-
-
-def _raise() -> NoReturn:
-    number = ctypes.get_errno()
-    raise OSError(number, os.strerror(number))

@@ -23,13 +23,13 @@ CHECKOUT = Path(__file__).parents[2]
 BRIDGE = """
 import asyncio, ctypes, json, logging, os, sys
 from pathlib import Path
-from bridge.tools import fence
+from bridge.tools import landlock
 from bridge.tools.processes import Processes, hide_from_children
 
 logging.basicConfig(level=logging.WARNING)
 kernel, keys, *commands = json.loads(sys.argv[1])
 if kernel == "without Landlock":
-    fence._abi = lambda: 0
+    landlock.version = lambda: 0
 hide_from_children()
 held = os.open(f"{keys}/secret", os.O_RDONLY)
 

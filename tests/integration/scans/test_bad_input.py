@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import zlib
@@ -16,7 +17,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.scans.batch import Workers
+from bridge.scans import cutter
+from bridge.scans.cutter import Cutter
+from bridge.scans.files import open_scan
+from bridge.scans.job import Answer, Job
 from bridge.scans.png import _chunk
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -82,9 +86,9 @@ def test_a_scan_under_a_wrong_suffix_is_known_by_its_content(scan: Path, split: 
 def test_a_scan_that_may_not_be_read_is_told(scan: Path) -> None:
     scan.chmod(0o000)
     code = (
-        "import os, sys; from pathlib import Path; from bridge.scans import decode, problem\n"
+        "import os, sys; from pathlib import Path; from bridge.scans import files, problem\n"
         "if os.geteuid() == 0: os.seteuid(65534)\n"
-        "try: next(decode.pages(Path(sys.argv[1])))\n"
+        "try: files.open_scan(Path(sys.argv[1]))\n"
         "except problem.ScanProblem as told: print(told)"
     )
     for folder in scan.parents[:3]:
@@ -142,13 +146,6 @@ def test_an_output_that_is_a_file_is_told(scan: Path, split: Run, tmp_path: Path
 
 
 @pytest.fixture(scope="module")
-def workers() -> Iterator[Workers]:
-    pool = Workers(1)
-    yield pool
-    pool.close()
-
-
-@pytest.fixture(scope="module")
 def samples(glass: object) -> list[bytes]:
     small = cv2.resize(glass.pixels, (310, 438), interpolation=cv2.INTER_AREA)  # type: ignore[attr-defined]
     return [cv2.imencode(suffix, small)[1].tobytes() for suffix in (".png", ".jpg", ".tif", ".webp")]
@@ -157,7 +154,7 @@ def samples(glass: object) -> list[bytes]:
 @given(data=st.data())
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_flipped_bytes_never_take_the_batch_down(
-    data: st.DataObject, samples: list[bytes], workers: Workers, tmp_path: Path
+    data: st.DataObject, samples: list[bytes], dry: Cutter, tmp_path: Path
 ) -> None:
     content = bytearray(data.draw(st.sampled_from(samples)))
     for _ in range(data.draw(st.integers(1, 12))):
@@ -165,48 +162,40 @@ def test_flipped_bytes_never_take_the_batch_down(
     del content[data.draw(st.integers(1, len(content))) :]
     broken = tmp_path / "broken"
     broken.write_bytes(content)
-    out = tmp_path / "fuzz"
-    out.mkdir(exist_ok=True)
-    [answer] = workers.split_all([broken], {"output": str(out), "dry_run": True})
+    answer = asked(dry, broken)
     assert answer.problem is None or "\n" not in answer.problem
-    assert list(out.iterdir()) == []
 
 
-def test_a_worker_that_dies_costs_one_scan(scan: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    out.mkdir()
-    pool = Workers(1)
+@pytest.fixture(scope="module")
+def dry() -> Iterator[Cutter]:
+    with Cutter(None) as cutter:
+        yield cutter
+
+
+def asked(cutter: Cutter, path: Path) -> Answer:
+    descriptor = open_scan(path)
     try:
-        [first] = pool.split_all([scan], {"output": str(out), "dry_run": True})
-        assert first.problem is None
-        process = pool.all[0].process
-        assert process is not None
-        process.kill()
-        process.wait()
-        [second] = pool.split_all([scan], {"output": str(out), "dry_run": True})
-        assert second.problem is None, "a worker found dead is replaced before the next scan"
+        return cutter.split(descriptor, Job(path.name, dry_run=True))
     finally:
-        pool.close()
+        os.close(descriptor)
 
 
-def test_a_worker_that_hangs_is_given_up(scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import signal
+def child_of(cutter: Cutter) -> subprocess.Popen[bytes]:
+    assert cutter._child is not None
+    return cutter._child.process
 
-    from bridge.scans import batch
 
-    pool = Workers(1)
-    try:
-        [first] = pool.split_all([scan], {"output": str(tmp_path), "dry_run": True})
-        assert first.problem is None
-        process = pool.all[0].process
-        assert process is not None
-        process.send_signal(signal.SIGSTOP)
-        monkeypatch.setattr(batch, "PATIENCE_S", 1.0)
-        [stuck] = pool.split_all([scan], {"output": str(tmp_path), "dry_run": True})
-        assert stuck.problem is not None
-        assert "given up" in stuck.problem
-        monkeypatch.setattr(batch, "PATIENCE_S", 60.0)
-        [after] = pool.split_all([scan], {"output": str(tmp_path), "dry_run": True})
-        assert after.problem is None
-    finally:
-        pool.close()
+def test_a_worker_that_died_is_replaced_before_the_next_scan(scan: Path, dry: Cutter) -> None:
+    assert asked(dry, scan).problem is None
+    child_of(dry).kill()
+    child_of(dry).wait()
+    assert asked(dry, scan).problem is None
+
+
+def test_a_worker_that_stands_still_is_given_up(scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cutter, "GRACE_S", 0)
+    with Cutter(None, patience=2) as impatient:
+        assert asked(impatient, scan).problem is None
+        child_of(impatient).send_signal(signal.SIGSTOP)
+        assert "given up" in (asked(impatient, scan).problem or "")
+        assert asked(impatient, scan).problem is None
