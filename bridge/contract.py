@@ -144,7 +144,7 @@ class Wish:
     """What somebody wants of an accessory, from the moment it is made until its verdict.
 
     since and deadline are loop times in seconds; before is the fact when it all began; verdict
-    never carries an exception.
+    never carries an exception; why is the reason to restart it, empty for a wish to turn it on or off.
     """
 
     key: str
@@ -155,6 +155,7 @@ class Wish:
     verdict: asyncio.Future[Verdict]
     number: int = 0
     before: bool | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,7 @@ class Change:
     who        a controller, a CLI user, "observed", or "defended" (a wish that holds was undone)
     wish       number of the wish, 0 for what was only observed
     wanted     what the wish asked for
+    restart    it was on, and was to be restarted
     outcome    None while the wish is on its way, and for what was only observed
     took       seconds from the wish to its end
     sensor     which of the accessory's sensors detects because of it ("done"), "" for none
@@ -182,6 +184,7 @@ class Change:
     outcome: Outcome | None = None
     took: float | None = None
     sensor: str = ""
+    restart: bool = False
 
 
 Tell = Callable[[str, str, str], None]

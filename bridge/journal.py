@@ -12,6 +12,7 @@ from bridge.printable import printable
 
 MOST_ROWS = 100_000
 PRUNE_EVERY = 1_000  # rows
+RESTART = 2  # in the column `wanted`
 MOST_PENDING = 10_000  # changes waiting for a disk that hangs
 
 SCHEMA = """
@@ -23,7 +24,7 @@ CREATE TABLE IF NOT EXISTS change (
     new INTEGER,
     who TEXT NOT NULL,         -- a controller, a user, or "observed"
     reason TEXT NOT NULL,
-    wanted INTEGER,            -- NULL for what was only observed
+    wanted INTEGER,            -- 1 on, 0 off, 2 a restart, NULL for what was only observed
     outcome TEXT,              -- NULL while the wish is on its way
     took REAL                  -- seconds
 );
@@ -112,7 +113,7 @@ class Journal:
                 change.new,
                 printable(change.who),
                 printable(change.reason),
-                change.wanted,
+                RESTART if change.restart else change.wanted,
                 change.outcome,
                 change.took,
             ),
@@ -181,9 +182,12 @@ class Journal:
 
 
 def as_dict(row: sqlite3.Row) -> dict[str, Any]:
-    """{id, at, key, old, new, who, reason, wanted, outcome, took}; states as on, off, unknown."""
+    """{id, at, key, old, new, who, reason, wanted, outcome, took}; states as on, off, unknown.
+
+    `wanted` is on, off, restart, or None for what was only observed.
+    """
     found = dict(row)
     for name in ("old", "new"):
         found[name] = {None: "unknown", 0: "off", 1: "on"}[found[name]]
-    found["wanted"] = {None: None, 0: "off", 1: "on"}[found["wanted"]]
+    found["wanted"] = {None: None, 0: "off", 1: "on", RESTART: "restart"}[found["wanted"]]
     return found

@@ -147,12 +147,10 @@ class Keeper:
     # The wish
 
     def wish(self, on: bool, who: str, *, bulk: bool = False) -> Wish:
-        loop = asyncio.get_running_loop()
         running = self.current
         if running is not None and (running.on is on or on is self.rest):
             return running
-        wish = Wish(self.key, on, who, loop.time(), loop.time() + self._deadline, loop.create_future())
-        wish.number, wish.before = next(_numbers), self.settled
+        wish = self._new_wish(on, who)
         refusal = self._refusal(wish, bulk)
         if refusal is not None:
             self._conclude(wish, refusal)
@@ -163,15 +161,34 @@ class Keeper:
         else:
             self._held_before = self.held
         self._keep(on)
+        self._begin(wish)
+        return wish
+
+    def restart(self, who: str, why: str) -> Wish:
+        """Restart what is on and at rest; anything else is refused. Whoever wishes it off meanwhile wins."""
+        wish = self._new_wish(True, who, why)
+        if self.current is not None or self.state.moving or not self.state.on:
+            self._conclude(wish, Verdict(Outcome.REFUSED, "it is not on, or not at rest"))
+        else:
+            self._held_before = self.held
+            self._begin(wish)
+        return wish
+
+    def _new_wish(self, on: bool, who: str, why: str = "") -> Wish:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        verdict: asyncio.Future[Verdict] = loop.create_future()
+        return Wish(self.key, on, who, now, now + self._deadline, verdict, next(_numbers), self.settled, why)
+
+    def _begin(self, wish: Wish) -> None:
         self.current = wish
-        self._tell(who, wish.before, wish)
+        self._tell(wish.who, wish.before, wish)
         self._show()
         for pursuit in self._pursuits:
             pursuit.cancel()
-        task = loop.create_task(self._pursue(wish), name=f"{self.key} {_word(on)}")
+        task = asyncio.create_task(self._pursue(wish), name=f"{self.key} {_word(wish.on)}")
         self._pursuits.add(task)
         task.add_done_callback(self._pursuits.discard)
-        return wish
 
     def _refusal(self, wish: Wish, bulk: bool) -> Verdict | None:
         if self.state.on is None:
@@ -200,7 +217,7 @@ class Keeper:
         self._end(wish, verdict)
 
     async def _carry_out(self, wish: Wish) -> Verdict:
-        self._observe(await self._act(wish.on))
+        self._observe(await self._act(wish))
         if self.rest is not None:
             return Verdict(Outcome.MET)
         while self.state.moving or self.state.on is None:
@@ -210,10 +227,11 @@ class Keeper:
             return Verdict(Outcome.MET)
         return Verdict(Outcome.FAILED, self.state.reason or f"it is still {_word(not wish.on)}")
 
-    async def _act(self, on: bool) -> State:
-        """Call set(), one call at a time; a kind that cannot be cancelled wedges nothing."""
+    async def _act(self, wish: Wish) -> State:
+        """Call set() or restart(), one at a time; a kind that cannot be cancelled wedges nothing."""
         await self._let_go()
-        self._job = asyncio.ensure_future(self._accessory.set(on))
+        act = self._accessory.restart() if wish.why else self._accessory.set(wish.on)
+        self._job = asyncio.ensure_future(act)
         try:
             return await asyncio.shield(self._job)
         except asyncio.CancelledError:
@@ -309,16 +327,18 @@ class Keeper:
 
     def _tell(self, who: str, old: bool | None, wish: Wish | None = None) -> None:
         verdict = wish.verdict.result() if wish and wish.verdict.done() else None
+        reasons = (wish.why, verdict.reason if verdict else "") if wish else (self.state.reason,)
         change = Change(
             key=self.key,
             at=time.time(),
             old=old,
             new=self.shown if verdict is None else self.settled,
             who=who,
-            reason=verdict.reason if verdict else "" if wish else self.state.reason,
+            reason="; ".join(filter(None, reasons)),
             died=wish is None and self.state.died,
             wish=wish.number if wish else 0,
             wanted=wish.on if wish else None,
+            restart=bool(wish and wish.why),
             outcome=verdict.outcome if verdict else None,
             took=asyncio.get_running_loop().time() - wish.since if wish and verdict else None,
         )

@@ -62,11 +62,10 @@ def change(row: dict[str, Any]) -> str:
     """A row of the journal as one line, at the time it was last written."""
     if row["wanted"] is None:
         what = f"{row['old']} -> {row['new']}" if row["old"] != row["new"] else f"still {row['new']}"
-    elif row["outcome"] is None:
-        what = f"asked to turn {row['wanted']}"
     else:
+        act = "restart" if row["wanted"] == "restart" else f"turn {row['wanted']}"
         took = f" in {_seconds(row['took'])}" if row["took"] is not None else ""
-        what = f"turn {row['wanted']}: {row['outcome']}{took}"
+        what = f"{act}: {row['outcome']}{took}" if row["outcome"] else f"asked to {act}"
     line = f"{moment(row['at'] + (row['took'] or 0))}  {row['key']:<16}  {what:<28}  {row['who']}"
     return f"{line}: {row['reason']}" if row["reason"] else line
 

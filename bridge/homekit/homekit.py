@@ -128,7 +128,7 @@ class HomeKit:
 
     def changed(self, change: Change) -> None:
         face = self._faces.get(change.key)
-        if isinstance(face, SwitchFace) and change.wish:
+        if isinstance(face, SwitchFace) and change.wish and not change.restart:
             if change.outcome is None:
                 face.begun(change.wish)
             else:

@@ -1,9 +1,9 @@
 """A machine with one thing on it that can be on or off, takes its time, fails and breaks."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
-from bridge.contract import Accessory, Failed, State, Trouble, Unavailable
+from bridge.contract import Accessory, Failed, Refused, State, Trouble, Unavailable
 
 
 class FakeMachine(Accessory):
@@ -18,6 +18,7 @@ class FakeMachine(Accessory):
         self.trouble: Trouble | Exception | None = None
         self.stubborn: float = 0.0
         self.asked: list[bool] = []
+        self.restarts = 0
         self.busy = 0
         self.most_busy = 0
         self._changed = asyncio.Event()
@@ -38,6 +39,16 @@ class FakeMachine(Accessory):
 
     async def set(self, on: bool) -> State:
         self.asked.append(on)
+        return await self._act(lambda: self.become(on))
+
+    async def restart(self) -> State:
+        """It is up again at once, when it was not turned off in the meantime."""
+        if not self.on:
+            raise Refused("nothing to restart")
+        self.restarts += 1
+        return await self._act(lambda: self.become(self.on))
+
+    async def _act(self, do: Callable[[], None]) -> State:
         self.busy += 1
         self.most_busy = max(self.most_busy, self.busy)
         try:
@@ -46,7 +57,7 @@ class FakeMachine(Accessory):
                 await self._go.wait()
             if self.trouble is not None:
                 raise type(self.trouble)(*self.trouble.args)
-            self.become(on)
+            do()
             return self.state
         except asyncio.CancelledError:
             if self.stubborn:

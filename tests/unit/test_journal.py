@@ -5,6 +5,7 @@ import logging
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,13 @@ async def test_a_wish_is_one_row_from_its_beginning_to_its_end(tmp_path: Path) -
         (row,) = await journal.rows()
         assert (row["who"], row["old"], row["new"]) == ("anna", "off", "on")
         assert (row["wanted"], row["outcome"], row["took"]) == ("on", "met", 2.0)
+
+
+async def test_a_restart_is_told_from_a_wish_to_turn_on(tmp_path: Path) -> None:
+    async with opened(tmp_path) as journal:
+        journal.changed(replace(begun(7), restart=True))
+        (row,) = await journal.rows()
+        assert row["wanted"] == "restart"
 
 
 async def test_who_follows_hears_of_the_end_although_the_row_is_an_old_one(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import pytest
+
 from bridge import keeper as module
 from bridge.contract import Accessory, Change, Denied, Outcome, Refused, State, Tile
 from bridge.keeper import GRACE, HOLD, MOMENT, Keeper
@@ -421,3 +423,70 @@ async def test_the_same_bug_is_logged_once() -> None:
         await asyncio.sleep(20)
         assert keeper.shown is None
         assert "a bug" in keeper.state.reason
+
+
+@in_fake_time
+async def test_a_restart_leaves_the_tile_on_and_its_reason_is_told() -> None:
+    machine = FakeMachine(True, instant=False)
+    async with kept(machine) as (keeper, story):
+        wish = keeper.restart("watchdog", "it burns")
+        await asyncio.sleep(0.1)
+        machine.become(False, moving=True)
+        await asyncio.sleep(60)
+        assert keeper.shown is True
+        machine.become(True)
+        machine.finish()
+        assert (await wish.verdict).outcome is Outcome.MET
+        assert (machine.restarts, machine.asked, story.shows) == (1, [], [])
+        begun, ended = story.changes
+        assert begun.restart and ended.restart
+        assert (ended.who, ended.reason, ended.outcome) == ("watchdog", "it burns", Outcome.MET)
+
+
+@in_fake_time
+async def test_a_restart_that_fails_tells_why_it_was_tried_and_why_it_failed() -> None:
+    machine = FakeMachine(True)
+    machine.trouble = failure("it does not start")
+    async with kept(machine) as (keeper, story):
+        assert (await keeper.restart("watchdog", "it burns").verdict).outcome is Outcome.FAILED
+        assert story.changes[-1].reason == "it burns; it does not start"
+
+
+@pytest.mark.parametrize(
+    "state", [State(False), State(False, moving=True), State(True, moving=True), State(None)]
+)
+def test_what_is_not_on_and_at_rest_is_not_restarted(state: State) -> None:
+    async def test() -> None:
+        machine = FakeMachine(state.on)
+        machine.moving = state.moving
+        async with kept(machine) as (keeper, _):
+            assert (await keeper.restart("watchdog", "it burns").verdict).outcome is Outcome.REFUSED
+            assert machine.restarts == 0
+
+    run(test())
+
+
+@in_fake_time
+async def test_a_restart_does_not_cross_a_wish_that_is_on_its_way() -> None:
+    machine = FakeMachine(True, instant=False)
+    async with kept(machine) as (keeper, _):
+        wish = keeper.wish(False, "Anna")
+        assert (await keeper.restart("watchdog", "it burns").verdict).outcome is Outcome.REFUSED
+        await asyncio.sleep(0.1)
+        machine.finish()
+        assert (await wish.verdict).outcome is Outcome.MET
+        assert machine.restarts == 0 and machine.on is False
+
+
+@in_fake_time
+async def test_who_turns_it_off_during_a_restart_has_it_off() -> None:
+    machine = FakeMachine(True, instant=False)
+    async with kept(machine) as (keeper, _):
+        restart = keeper.restart("watchdog", "it burns")
+        await asyncio.sleep(0.1)
+        off = keeper.wish(False, "Anna")
+        assert (await restart.verdict).outcome is Outcome.SUPERSEDED
+        await asyncio.sleep(0.1)
+        machine.finish()
+        assert (await off.verdict).outcome is Outcome.MET
+        assert keeper.settled is False and machine.on is False

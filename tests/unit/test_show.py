@@ -89,6 +89,10 @@ def test_who_wants_no_colours_gets_none(monkeypatch: pytest.MonkeyPatch, environ
             "1970-01-01 00:00:10  files             turn off: dropped             Anna:"
             " the bridge was restarted",
         ),
+        (
+            {"wanted": "restart", "outcome": "met", "took": 1.2, "who": "watchdog", "reason": "it burns"},
+            "1970-01-01 00:00:11  files             restart: met in 1.2 s         watchdog: it burns",
+        ),
     ],
 )
 def test_a_row_of_the_journal_is_a_sentence_of_its_own(change: dict[str, Any], said: str) -> None:
