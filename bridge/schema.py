@@ -2,7 +2,7 @@
 
 Values are read by the type that is expected, never guessed from their look: `on` is a
 key, `12:30` is text, and `yes` is no boolean. Field types: str, bool, int, Literal,
-tuple[X, ...], X | None, and Annotated[X, From(reader)] for everything else.
+tuple[X, ...], X | None, another dataclass, and Annotated[X, From(reader)] for everything else.
 """
 
 import dataclasses
@@ -25,6 +25,14 @@ from bridge.printable import printable
 Node = yaml.nodes.Node
 Pairs = dict[str, tuple[Node, Node]]
 T = TypeVar("T")  # a dataclass
+
+UNITS = {  # of durations, longer words first
+    **dict.fromkeys(("ms",), 0.001),
+    **dict.fromkeys(("seconds", "second", "sec", "s"), 1),
+    **dict.fromkeys(("minutes", "minute", "min", "m"), 60),
+    **dict.fromkeys(("hours", "hour", "h"), 3600),
+    **dict.fromkeys(("days", "day", "d"), 86400),
+}
 
 
 class Wrong(Exception):
@@ -158,6 +166,9 @@ def values(cls: type[T], given: Pairs, node: Node, path: str, problems: Problems
     for item in dataclasses.fields(cls):  # type: ignore[arg-type]
         if item.name in given:
             value_node = given[item.name][1]
+            if section := _section(known[item.name]):
+                found[item.name] = _read_section(section, value_node, join(path, item.name), problems)
+                continue
             try:
                 found[item.name] = value(known[item.name], value_node)
             except Wrong as wrong:
@@ -165,6 +176,20 @@ def values(cls: type[T], given: Pairs, node: Node, path: str, problems: Problems
         elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
             problems.add(node, join(path, item.name), f"missing; write `{item.name}: …`")
     return found
+
+
+def _section(kind: Any) -> Any:
+    """The dataclass that a field of this type holds, if it does: `X` or `X | None`."""
+    arguments = (
+        typing.get_args(kind) if typing.get_origin(kind) in (types.UnionType, typing.Union) else (kind,)
+    )
+    return next((one for one in arguments if isinstance(one, type) and dataclasses.is_dataclass(one)), None)
+
+
+def _read_section(cls: Any, node: Node, path: str, problems: Problems) -> Any:
+    given = pairs(node, path, problems)
+    only(hints(cls), given, path, problems)
+    return read(cls, given, node, path, problems)
 
 
 @cache
@@ -213,18 +238,22 @@ def integer(node: Node) -> int:
 
 def duration(node: Node) -> float:
     """Seconds, from "90", "1.5s", "500ms", "2m", "1h 30m"; more than zero."""
-    written = text(node).strip()
-    units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-    if re.fullmatch(r"\d+(\.\d+)?", written, re.ASCII):
-        seconds = float(written)
-    elif re.fullmatch(r"(\d+(\.\d+)?\s*(ms|s|m|h|d)\s*)+", written, re.ASCII):
-        parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", written)
-        seconds = sum(float(number) * units[unit] for number, unit in parts)
+    return seconds(text(node).strip())
+
+
+def seconds(written: str) -> float:
+    """The seconds of a duration; raises Wrong."""
+    number = r"(\d+(?:\.\d+)?)"
+    if re.fullmatch(number, written, re.ASCII):
+        found = float(written)
+    elif re.fullmatch(rf"({number}\s*({'|'.join(UNITS)})\s*)+", written, re.ASCII):
+        parts = re.findall(rf"{number}\s*({'|'.join(UNITS)})", written)
+        found = sum(float(count) * UNITS[unit] for count, unit in parts)
     else:
         raise Wrong(f"{written!r} is not a duration; write it like 30s, 5m or 1.5 (seconds)")
-    if not 0 < seconds <= 31 * 86400:
+    if not 0 < found <= 31 * 86400:
         raise Wrong(f"{written!r} is not a usable duration; write more than 0 and at most 31d")
-    return seconds
+    return found
 
 
 def argv(node: Node) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 Paths are as systemd tells them, from the root of the hierarchy ("/system.slice/smbd.service").
 """
 
+import os
+import re
 from functools import cache
 from pathlib import Path
 
@@ -36,3 +38,36 @@ def still_there(vitals: Vitals) -> bool:
     if not all(folder(cgroup).is_dir() for cgroup in vitals.cgroups):
         return False
     return all(any(holds(cgroup, pid) for cgroup in vitals.cgroups) for pid in vitals.pids)
+
+
+def cpu(cgroup: str) -> tuple[int, float]:
+    """(what tells it from a later group of this name, processor seconds used in it and below).
+
+    Raises OSError: FileNotFoundError when there is no such group, or only version 1 of them.
+    """
+    with (folder(cgroup) / "cpu.stat").open("rb", buffering=0) as file:
+        found = re.match(rb"usage_usec (\d+)", file.read(64))
+        if found is None:
+            raise FileNotFoundError(f"{cgroup}: cpu.stat says nothing of usage_usec")
+        return os.fstat(file.fileno()).st_ino, int(found[1]) / 1e6
+
+
+def memory(cgroup: str) -> int:
+    """Bytes in use, without the files' pages that the kernel could drop at once, as `docker stats` counts.
+
+    Raises OSError: FileNotFoundError where the memory controller is not on.
+    """
+    used = int((folder(cgroup) / "memory.current").read_bytes())
+    found = re.search(rb"^inactive_file (\d+)", (folder(cgroup) / "memory.stat").read_bytes(), re.MULTILINE)
+    return max(0, used - int(found[1]) if found else used)
+
+
+def processes(cgroup: str) -> list[int]:
+    """All that live in it and below; empty when it is gone."""
+    found: list[int] = []
+    for here, _, _ in os.walk(folder(cgroup)):
+        try:
+            found += map(int, (Path(here) / "cgroup.procs").read_bytes().split())
+        except OSError:
+            pass  # it has just been removed
+    return found
