@@ -10,11 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bridge import __version__, log, notify
 from bridge.adapters import Broken, Restarting
 from bridge.config import Config, Entry, sensor_name
-from bridge.contract import Accessory, Change, Listener
+from bridge.contract import Accessory, Change, Listener, Tell
 from bridge.control import CannotListen, Control
 from bridge.homekit import Companion, HomeKit, HomeKitError, Settings
 from bridge.journal import Journal
@@ -23,6 +24,9 @@ from bridge.paths import Paths
 from bridge.tools import Tools
 from bridge.tools.fence import hide_from_children
 from bridge.wishes import Wishes
+
+if TYPE_CHECKING:
+    from bridge.watchdog.watchdog import Watchdog
 
 CALM = 5.0  # seconds between two answers to "which one is it?", which strangers may ask
 FIRST_LOOK = 0.5  # seconds that the start waits for tiles to know how they stand
@@ -44,10 +48,14 @@ class App:
         self.keepers: dict[str, Keeper] = {}
         self._asked = 0.0
         kinds = {entry.key: entry.kind_name for entry in config.accessories}
+        kinds |= {f"{entry.key}.watchdog": "watchdog" for entry in config.accessories}
         self.control = Control(paths, self.keepers, kinds, self.journal)
         self.listeners: list[Listener] = [self.journal, self.control]
+        self.watchdog: Watchdog | None = None
+        if any(entry.watch for entry in config.accessories):
+            self.watchdog = self.control.watchdog = _watchdog(paths, self._bark)
         for entry in config.accessories:
-            self.keepers[entry.key] = self._keeper(entry)
+            self._keep(entry)
         self.homekit = HomeKit(
             Settings(config.bridge.name, config.bridge.address, config.bridge.port, config.bridge.setup_code),
             list(self.keepers.values()),
@@ -63,15 +71,31 @@ class App:
         self.listeners.append(self.homekit)
         self.control.home = self.homekit
 
-    def _keeper(self, entry: Entry) -> Keeper:
-        return Keeper(
+    def _keep(self, entry: Entry) -> None:
+        accessory = self._opened(entry)
+        keeper = self.keepers[entry.key] = Keeper(
             entry.key,
             entry.name,
-            self._opened(entry),
+            accessory,
             deadline=entry.deadline,
             ignores_bulk=entry.ignores_bulk,
             listeners=self.listeners,
             kept=self.wishes,
+        )
+        if self.watchdog is not None and entry.watch is not None:
+            self.watchdog.add(keeper, accessory, entry.watch)
+            if entry.watch.switch:
+                self._keep_switch(self.watchdog, entry)
+
+    def _keep_switch(self, watchdog: "Watchdog", entry: Entry) -> None:
+        key, name = f"{entry.key}.watchdog", sensor_name(entry.name, "watchdog")
+        self.keepers[key] = Keeper(
+            key,
+            name,
+            watchdog.switch(entry.key),
+            deadline=entry.deadline,
+            ignores_bulk=True,
+            listeners=self.listeners,
         )
 
     def _opened(self, entry: Entry) -> Accessory:
@@ -90,7 +114,9 @@ class App:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         tasks = [asyncio.create_task(keeper.run(), name=key) for key, keeper in self.keepers.items()]
-        tasks.append(asyncio.create_task(_show_life(tasks.copy()), name="watchdog"))
+        tasks.append(asyncio.create_task(_show_life(tasks.copy()), name="life"))
+        if self.watchdog is not None:
+            tasks.append(asyncio.create_task(self.watchdog.run(), name="watchdog"))
         try:
             await self.control.start()
             await self._first_looks()
@@ -120,6 +146,8 @@ class App:
         await asyncio.wait(tasks, timeout=1.0)
         await self.homekit.stop()
         await self.control.stop()
+        if self.watchdog is not None:
+            await self.watchdog.close()
         await self.tools.close()
         await self.journal.close()
         self.wishes.close()
@@ -136,6 +164,10 @@ class App:
     def _tell(self, key: str, sensor: str, text: str) -> None:
         logger.info("%s: %s: %s", key, sensor, text)
         self._note(key, "observed", text, sensor)
+
+    def _bark(self, key: str, sensor: str, text: str) -> None:
+        logger.warning("%s: watchdog: %s", key, text)
+        self._note(key, "watchdog", text, sensor)
 
     def _note(self, key: str, who: str, text: str, sensor: str = "") -> None:
         """A line of the story that changes no tile."""
@@ -154,6 +186,12 @@ class App:
             from bridge.pairing import invitation
 
             print(invitation(self.homekit.setup_code, self.homekit.setup_uri), flush=True)
+
+
+def _watchdog(paths: Paths, say: Tell) -> "Watchdog":
+    from bridge.watchdog.watchdog import Watchdog
+
+    return Watchdog(paths.watchdog, say)
 
 
 async def _show_life(keepers: list[asyncio.Task[None]]) -> None:

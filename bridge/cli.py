@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from bridge.client import LONGEST_WAIT, MOST_ROWS, ControlError
 from bridge.paths import CONFIG, STATE, Paths
 
 DONE, FAILED, USAGE, UNAVAILABLE, ON_ITS_WAY = range(5)
+AFTER_CYCLE = 0.5  # seconds that `watchdog --follow` gives a cycle to look and decide
 CODES = {"down": UNAVAILABLE, "starting": UNAVAILABLE, "key": USAGE, "request": USAGE}
 
 
@@ -73,6 +75,10 @@ def parser() -> argparse.ArgumentParser:
     )
     story.add_argument("--follow", action="store_true", help="go on showing what happens")
     story.add_argument("--json", action="store_true", help="one JSON object a line")
+    watching = verb("watchdog", watchdog, "show what the watchdog sees: values, limits, cycles so far")
+    watching.add_argument("key", nargs="?", metavar="KEY", help="only of this accessory")
+    watching.add_argument("--follow", action="store_true", help="show it again after every cycle")
+    watching.add_argument("--json", action="store_true", help="one JSON list a look")
     forgetting = verb(
         "forget", forget, "drop an accessory that is no longer in the configuration from the home"
     )
@@ -243,6 +249,18 @@ def journal(paths: Paths, arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def watchdog(paths: Paths, arguments: argparse.Namespace) -> int:
+    while True:
+        reports = client.ask(paths, "watchdog", key=arguments.key)
+        print(
+            json.dumps(reports, ensure_ascii=False) if arguments.json else "\n".join(show.watchdogs(reports))
+        )
+        if not arguments.follow or not reports:
+            return DONE
+        sys.stdout.flush()
+        time.sleep(min(report["next"] for report in reports) + AFTER_CYCLE)
+
+
 def forget(paths: Paths, arguments: argparse.Namespace) -> int:
     client.ask(paths, "forget", key=arguments.key)
     print(f"{arguments.key} is forgotten; the Home app drops it with its room and automations")
@@ -270,6 +288,7 @@ def doctor(paths: Paths, arguments: argparse.Namespace) -> int:
             for row in rows
             if row["state"] == "unknown"
         ]
+        findings += examining.watchdogs(client.ask(paths, "watchdog"))
         answer = client.ask(paths, "pair")
     except ControlError as error:
         findings.append(examining.Finding(False, str(error)))

@@ -14,6 +14,7 @@ from bridge import schema
 from bridge.kind import Kind
 from bridge.rules import MOST_ACCESSORIES, is_setup_code
 from bridge.schema import Duration, From, Node, Pairs, Problem, Problems, Wrong
+from bridge.watchdog.settings import Watch
 
 LONGEST_NAME = 64  # characters
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
@@ -86,6 +87,7 @@ class Common:
     deadline: Duration | None = None
     bulk: Literal["obey", "ignore"] | None = None
     trouble: bool = False
+    watchdog: Watch | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class Entry:
     deadline: float = kinds.DEADLINE
     ignores_bulk: bool = False
     sensors: tuple[str, ...] = ()
+    watch: Watch | None = None
     broken: str = ""
     place: str = ""  # LINE:COLUMN of its key
 
@@ -181,9 +184,11 @@ class _Parser:
         if isinstance(node, MappingNode) and not node.value:
             self.problems.add(node, "accessories", "empty; write at least one accessory below `accessories:`")
         entries = tuple(self.entry(key, *nodes) for key, nodes in given.items() if self.usable(key, nodes[0]))
-        sensors = sum(len(entry.sensors) for entry in entries)
-        if len(entries) + sensors > MOST_ACCESSORIES:
-            count = f"{len(entries) + sensors} accessories" + (f" with {sensors} sensors" if sensors else "")
+        beside = sum(len(entry.sensors) + bool(entry.watch and entry.watch.switch) for entry in entries)
+        if len(entries) + beside > MOST_ACCESSORIES:
+            count = f"{len(entries) + beside} accessories" + (
+                f" with {beside} sensors and switches" if beside else ""
+            )
             limit = f"HomeKit takes {MOST_ACCESSORIES} behind one bridge"
             self.problems.add(node, "accessories", f"{count}, but {limit}; move some to a second bridge")
         return entries
@@ -213,6 +218,8 @@ class _Parser:
         sensors = (*(["trouble"] if common.trouble else []), *(kind.sensors() if kind else ()))
         for sensor in sensors:
             self.sensor(sensor, name, key, given[sensor][1] if sensor in given else key_node, path)
+        if common.watchdog and common.watchdog.switch:
+            self.sensor("watchdog", name, key, given["watchdog"][1], path)
         broken = "; ".join(problem.text for problem in self.problems.found[before:])
         return Entry(
             key=key,
@@ -223,6 +230,7 @@ class _Parser:
             deadline=common.deadline or (kind.deadline if kind else kinds.DEADLINE),
             ignores_bulk=(common.bulk or (kind_class or Kind).bulk) == "ignore",
             sensors=sensors,
+            watch=common.watchdog,
             broken=broken,
             place=f"{key_node.start_mark.line + 1}:{key_node.start_mark.column + 1}",
         )
@@ -255,6 +263,10 @@ class _Parser:
         """What only shows when the fields are looked at together."""
         for field, text in kind.problems():
             self.problems.add(given[field][1] if field in given else node, f"{path}.{field}", text)
+        if common.watchdog is not None:
+            for field, text in common.watchdog.problems(kind, common.action):
+                at = given["watchdog"][1]
+                self.problems.add(schema.inside(at, field), f"{path}.watchdog.{field}", text)
         if common.action == "restart" and not kind.can_restart:
             self.problems.add(
                 given["action"][1], f"{path}.action", "this kind cannot be restarted; remove the line"
@@ -268,7 +280,7 @@ class _Parser:
             )
 
     def sensor(self, sensor: str, name: str, key: str, node: Node, path: str) -> None:
-        """A sensor's name is made from its accessory's, and under HomeKit's rules as well."""
+        """A sensor's or switch's name is made from its accessory's, and under HomeKit's rules as well."""
         called = sensor_name(name, sensor)
         if len(called) > LONGEST_NAME:
             text = f"its sensor's name {called!r} is longer than {LONGEST_NAME} characters; shorten `name:`"

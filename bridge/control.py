@@ -14,7 +14,7 @@ import os
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bridge.client import MOST_ROWS
 from bridge.contract import Change, Tile
@@ -24,6 +24,9 @@ from bridge.keeper import Keeper
 from bridge.paths import Paths
 from bridge.printable import printable
 from bridge.request import Answer, Peer, Request, Wrong, error_line, line, next_request, not_understood
+
+if TYPE_CHECKING:
+    from bridge.watchdog.watchdog import Watchdog
 
 LINE = 64 * 1024  # bytes of a request
 PATIENCE = 10.0  # seconds a client has to say what it wants
@@ -52,6 +55,7 @@ class Control:
         self._kinds = kinds
         self._journal = journal
         self.home: HomeKit | None = None
+        self.watchdog: Watchdog | None = None
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
         self._followers: set[asyncio.Event] = set()
@@ -137,7 +141,11 @@ class Control:
             async for row in self._story(request):
                 yield row
             return
-        for_all: dict[str, Answering] = {"list": self._list, "set": self._set}
+        for_all: dict[str, Answering] = {
+            "list": self._list,
+            "set": self._set,
+            "watchdog": self._watchdog,
+        }
         for_owner: dict[str, Answering] = {
             "pair": self._pair,
             "reset": self._reset,
@@ -158,6 +166,14 @@ class Control:
     async def _list(self, request: Request, peer: Peer) -> list[Answer]:
         rows = [describe(keeper, self._kinds[key]) for key, keeper in self._keepers.items()]
         return rows + [describe_removed(key) for key in (self.home.orphans() if self.home else [])]
+
+    async def _watchdog(self, request: Request, peer: Peer) -> list[Answer]:
+        key = request.text("key", "")
+        reports = self.watchdog.reports() if self.watchdog else {}
+        if key and key not in reports:
+            self._known(key)
+            raise Wrong("key", f"{key!r} has no watchdog; write `watchdog:` below it in the configuration")
+        return [reports[key]] if key else list(reports.values())
 
     async def _set(self, request: Request, peer: Peer) -> Answer:
         on, wait = request.boolean("on"), request.seconds("wait")

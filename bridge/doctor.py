@@ -148,6 +148,16 @@ def lock(answer: Mapping[str, Any]) -> Finding:
     return Finding(True, f"paired with {count} controllers" if count else "not paired yet")
 
 
+def watchdogs(reports: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    """What the watchdog cannot read, and why; `reports` are the control socket's."""
+    for report in reports:
+        if not report["watching"]:
+            continue
+        unread = {rule["why"] for rule in report["rules"]} | {report["why"]}
+        for why in sorted(filter(None, unread)):
+            yield Finding(False, f"the watchdog of {report['key']} cannot measure it: {why}")
+
+
 async def examine(
     name: str, address: str | None, number: int, answer: Mapping[str, Any] | None
 ) -> list[Finding]:

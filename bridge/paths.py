@@ -36,6 +36,10 @@ class Paths:
         return self.state / "journal.db"
 
     @property
+    def watchdog(self) -> Path:
+        return self.state / "watchdog.json"
+
+    @property
     def socket(self) -> Path:
         """Where the running bridge listens to the command line."""
         return (RUN if self.state == STATE else self.state) / "control.sock"

@@ -145,6 +145,12 @@ def pairs(node: Node, path: str, problems: Problems) -> Pairs:
     return found
 
 
+def inside(node: Node, name: str) -> Node:
+    """The value of a key in a mapping; the mapping itself where it has none."""
+    found = [value for key, value in getattr(node, "value", ()) if key.value == name]
+    return found[0] if found else node
+
+
 def only(known: Iterable[str], given: Pairs, path: str, problems: Problems) -> None:
     """Report the keys that nobody reads, each with the nearest known one."""
     for name, (key, _) in given.items():
@@ -188,6 +194,8 @@ def _section(kind: Any) -> Any:
 
 def _read_section(cls: Any, node: Node, path: str, problems: Problems) -> Any:
     given = pairs(node, path, problems)
+    if not isinstance(node, yaml.MappingNode):
+        return None
     only(hints(cls), given, path, problems)
     return read(cls, given, node, path, problems)
 

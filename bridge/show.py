@@ -70,6 +70,38 @@ def change(row: dict[str, Any]) -> str:
     return f"{line}: {row['reason']}" if row["reason"] else line
 
 
+def watchdogs(reports: Sequence[dict[str, Any]]) -> list[str]:
+    """What the watchdog sees, a table each."""
+    if not reports:
+        return ["nothing is watched; write `watchdog:` below an accessory"]
+    return [line for report in reports for line in _watchdog(report)]
+
+
+def _watchdog(report: dict[str, Any]) -> list[str]:
+    rows = [
+        [
+            rule["rule"],
+            rule["shown"] or ("first look" if report["watching"] and not rule["why"] else "no value"),
+            f"{rule['bad']} of {rule['count']}" + (", failed" if rule["failed"] else ""),
+            rule["then"],
+            rule["why"] or rule["source"],
+        ]
+        for rule in report["rules"]
+    ]
+    state = f"looks every {report['cycle']:g} s, again in {report['next']:.0f} s"
+    if not report["watching"]:
+        state = f"not watched now: {report['why']}"
+    elif report["why"]:
+        state = f"cannot look: {report['why']}"
+    used = f"{report['restarts']} of {report['brake']} restarts within {report['within']:g} s"
+    return [
+        f"{report['key']}: {state}; {used}{', given up' if report['gave_up'] else ''}",
+        *table(
+            ["  RULE", "VALUE", "CYCLES", "THEN", "MEASURED"], [["  " + row[0], *row[1:]] for row in rows]
+        ),
+    ]
+
+
 def _seconds(took: float) -> str:
     return f"{took:.1f} s" if took >= 1 else f"{took * 1000:.0f} ms"
 

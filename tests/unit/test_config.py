@@ -69,7 +69,7 @@ def test_the_sensors_of_a_kind_have_names_of_their_own_and_count_as_accessories(
     lamps = "".join(f"  l{number}: {{kind: command, on: [lamp], off: [lamp]}}\n" for number in range(75))
     config, (problem,) = parse(f"accessories:\n{lamps}", "c")
     assert config is not None and config.accessories[0].sensors == ("done",)
-    assert "150 accessories with 75 sensors" in problem
+    assert "150 accessories with 75 sensors and switches" in problem
     _, (problem,) = parse(
         "accessories:\n  a: {kind: command, on: [lamp], off: [lamp], name: A}\n"
         "  b: {kind: services, units: [b], name: A Done}\n",
@@ -255,7 +255,7 @@ def test_one_more_is_refused_and_sensors_count() -> None:
         " move some to a second bridge"
     ]
     (problem,) = tiles(*numbered(100, sensors=50))[1]
-    assert "150 accessories with 50 sensors" in problem
+    assert "150 accessories with 50 sensors and switches" in problem
 
 
 def test_a_wrong_bridge_section_stops_everything_as_nobody_can_guess_a_port() -> None:

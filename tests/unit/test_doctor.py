@@ -129,3 +129,13 @@ def test_a_lock_is_named_with_the_way_back() -> None:
 def test_a_program_that_is_not_there_is_as_good_as_one_that_says_no() -> None:
     assert doctor.run(["no-such-firewall"]).returncode == 127
     assert doctor.run(["true"]).returncode == 0
+
+
+def test_what_a_watchdog_cannot_read_is_told_with_the_reason() -> None:
+    rules = [{"why": "no process matches 'x'"}, {"why": ""}]
+    report = {"key": "web", "watching": True, "why": "", "rules": rules}
+    (finding,) = doctor.watchdogs([report, {**report, "watching": False, "why": "off"}])
+    assert (finding.ok, finding.line) == (
+        False,
+        "the watchdog of web cannot measure it: no process matches 'x'",
+    )

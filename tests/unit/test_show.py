@@ -108,3 +108,31 @@ def test_a_row_of_the_journal_is_a_sentence_of_its_own(change: dict[str, Any], s
         "took": None,
     }
     assert show.change({**plain, **change}) == said
+
+
+def test_what_the_watchdog_sees_is_a_table_under_a_sentence() -> None:
+    rule = {"rule": "cpu > 13 % for 3 cycles", "then": "restart", "value": 5.0, "shown": "5 %", "limit": 13.0}
+    rule |= {"bad": 1, "count": 3, "within": 3, "failed": False, "source": "cgroup /web", "why": ""}
+    report = {"key": "web", "watching": True, "why": "", "next": 12.2, "cycle": 30.0}
+    report |= {"restarts": 2, "brake": 5, "within": 3600.0, "gave_up": False, "rules": [rule]}
+    blank = {**rule, "shown": "", "bad": 0, "why": "no process matches 'x'"}
+    off = {
+        **report,
+        "watching": False,
+        "why": "off",
+        "gave_up": True,
+        "rules": [blank, {**rule, "failed": True}],
+    }
+    blind = {**report, "why": "systemd does not answer", "rules": []}
+    assert show.watchdogs([report, off, blind]) == [
+        "web: looks every 30 s, again in 12 s; 2 of 5 restarts within 3600 s",
+        "  RULE                     VALUE  CYCLES  THEN     MEASURED",
+        "  cpu > 13 % for 3 cycles  5 %    1 of 3  restart  cgroup /web",
+        "web: not watched now: off; 2 of 5 restarts within 3600 s, given up",
+        "  RULE                     VALUE     CYCLES          THEN     MEASURED",
+        "  cpu > 13 % for 3 cycles  no value  0 of 3          restart  no process matches 'x'",
+        "  cpu > 13 % for 3 cycles  5 %       1 of 3, failed  restart  cgroup /web",
+        "web: cannot look: systemd does not answer; 2 of 5 restarts within 3600 s",
+        "  RULE  VALUE  CYCLES  THEN  MEASURED",
+    ]
+    assert show.watchdogs([])[0].startswith("nothing is watched; write")
