@@ -85,7 +85,7 @@ async def test_a_press_is_told_as_a_wish_that_was_met_while_the_tile_stays_off()
 
 async def test_an_accessory_that_cannot_restart_says_so() -> None:
     with pytest.raises(Refused, match="this accessory cannot be restarted"):
-        await Restarting(FakeMachine(True)).set(True)
+        await Restarting(Broken("as every kind that says nothing of restarts")).set(True)
 
 
 async def test_a_broken_entry_is_unknown_with_its_reason_and_every_wish_fails_at_once() -> None:
