@@ -72,7 +72,7 @@ def _split_page(work: _Work, page: Page) -> None:
         name = f"{prefix}-{n}.{SUFFIXES[job.format]}"
         if work.shelf is not None:
             work.shelf.put(name, _crop(page, Detection([photo], detection.bars), job))
-        work.photos.append(_row(photo, name, page.number))
+        work.photos.append(_row(photo, name, page))
     if job.preview and work.shelf is not None:
         work.shelf.put(f"{prefix}-preview.jpg", preview(opaque, photos))
     work.pages.append(_described(page))
@@ -110,11 +110,11 @@ def _crop(page: Page, detection: Detection, job: Job) -> bytes:
     return content
 
 
-def _row(photo: Photo, name: str, page: int) -> dict[str, Any]:
+def _row(photo: Photo, name: str, page: Page) -> dict[str, Any]:
     return {
-        "quad": np.round(photo.quad, 3).tolist(),
+        "quad": np.round(photo.quad / page.scale, 3).tolist(),
         "crop": name,
-        "page": page,
+        "page": page.number,
         "confidence": photo.confidence,
         "notes": photo.notes,
     }
@@ -126,6 +126,7 @@ def _stem(job: Job) -> str:
 
 def _described(page: Page) -> dict[str, Any]:
     height, width = page.pixels.shape[:2]
+    width, height = round(width / page.scale[0]), round(height / page.scale[1])
     facts = {"page": page.number, "width": width, "height": height, "dpi": page.dpi, "bits": page.bits}
     return {**facts, "notes": page.notes}
 
