@@ -14,11 +14,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade 'pip>=25.1'
-	$(PIP) --editable .
+	$(PIP) --editable '.[scans]'
 	@touch $@
 
 $(STAMP): $(READY)
-	$(PIP) --editable '.[scans]' --group dev
+	$(PIP) --group dev
 	@touch $@
 
 venv: $(STAMP) ## the virtual environment, with everything for development
@@ -57,6 +57,7 @@ uninstall: ## (root) take it back; PURGE=1: configuration and state too
 .PHONY: run
 run: $(READY) ## a bridge to try: no root, no systemd, tiles that do something real
 	@mkdir -p .state
+	@$(BIN)/python -m bridge.scans.demo /tmp/bellpull-demo-scans/inbox
 	@$(BIN)/bellpull --config $(or $(CONFIG),bridge/demo.yaml) --state-dir .state run
 
 .PHONY: bench bench-bridge

@@ -11,12 +11,11 @@ from bridge.kind import Kind
 from bridge.schema import From, Node, Wrong, text
 from bridge.tools import Tools
 from bridge.tools.cgroups import still_there
+from bridge.tools.moves import move, state_of, words
 from bridge.tools.systemd import Systemd
-from bridge.tools.units import TYPES, Unit
+from bridge.tools.units import TYPES
 
-UNTOLD = ("simple", "exec", "idle")  # service types that are "started" before their program could fail
 GUESTS = "libvirt-guests.service"
-FIRST_BREATH = 0.1  # seconds such a program is looked at before its start is believed
 
 
 def unit_name(node: Node) -> str:
@@ -53,7 +52,7 @@ class Services(Kind):
 
     async def doubts(self, tools: Tools) -> Iterable[str]:
         units = await tools.systemd.read(self.units)
-        doubts = [f"{unit.name} {_state(unit)} on this machine" for unit in units if unit.load != "loaded"]
+        doubts = [f"{unit.name} {words(unit)} on this machine" for unit in units if unit.load != "loaded"]
         if any(unit.name == GUESTS and unit.load == "loaded" for unit in units):
             doubts.append(f"{GUESTS} is active with no guest running, and may start none; write `kind: vm`")
         return doubts
@@ -81,14 +80,14 @@ class Units(Accessory):
         if on:
             for unit in units:
                 if unit.missing or unit.load == "masked":
-                    raise Failed(f"{unit.name} {_state(unit)}")
+                    raise Failed(f"{unit.name} {words(unit)}")
             for unit in units:
                 if not unit.up or unit.job:
-                    await self._move("unit-start", unit)
+                    await move(self._tools, "unit-start", unit)
         else:
             for unit in reversed(units):
                 if not unit.down or unit.job:
-                    await self._move("unit-stop", unit)
+                    await move(self._tools, "unit-stop", unit)
         return state_of(await self._systemd.read(self._names))
 
     async def restart(self) -> State:
@@ -97,7 +96,7 @@ class Units(Accessory):
         if not running:
             raise Refused(f"nothing to restart: {state_of(units).reason}")
         for unit in running:
-            await self._move("unit-restart", unit)
+            await move(self._tools, "unit-restart", unit)
         return state_of(await self._systemd.read(self._names))
 
     async def vitals(self) -> Vitals:
@@ -107,34 +106,3 @@ class Units(Accessory):
             pids = [int(await self._systemd.property(unit, "MainPID") or 0) for unit in units]
             self._vitals = Vitals(tuple(filter(None, cgroups)), tuple(filter(None, pids)))
         return self._vitals
-
-    async def _move(self, verb: str, unit: Unit) -> None:
-        """Have one job queued and wait for its end; Failed with systemd's reason."""
-        async with self._systemd.jobs(unit) as jobs:
-            await self._tools.root.call(verb, unit.name)
-            after, result = await jobs.end()
-        if verb != "unit-stop" and after.up and await self._systemd.property(after, "Type") in UNTOLD:
-            after = await self._systemd.steady(after, FIRST_BREATH)
-        if result not in ("done", "skipped") or (verb != "unit-stop" and after.active == "failed"):
-            why = await self._systemd.property(after, "Result") if after.active == "failed" else result
-            what = {"unit-start": "start", "unit-stop": "stop", "unit-restart": "restart"}[verb]
-            raise Failed(f"{unit.name} did not {what} ({why or result}); see `journalctl -u {unit.name}`")
-
-
-def state_of(units: Sequence[Unit]) -> State:
-    """One tile's fact from its units': on when all are active."""
-    down = [unit for unit in units if not unit.up]
-    return State(
-        on=not down,
-        moving=any(unit.moving for unit in units),
-        died=any(unit.active == "failed" or unit.sub.startswith("auto-restart") for unit in down),
-        reason=", ".join(f"{unit.name} {_state(unit)}" for unit in down),
-    )
-
-
-def _state(unit: Unit) -> str:
-    if unit.load == "not-found":
-        return "does not exist"
-    if unit.load != "loaded":
-        return f"is {unit.load}"
-    return f"is {unit.active} ({unit.sub})" if unit.sub.startswith("auto-restart") else f"is {unit.active}"

@@ -7,19 +7,21 @@ file, not in this program, not in the commands it names, not in a folder above a
 import grp
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import accessories
 import bridge
 from bridge import sudoers
-from bridge.contract import CommandGrant, Grant
+from bridge.contract import CommandGrant, Grant, ScansGrant
 from bridge.helper import trust
 from bridge.policy import POLICY, Policy, PolicyError, compile_policy, describe, read_policy
 from bridge.rootfile import RootFile
+from bridge.scansunit import ScansError, ScansFiles
 
 LARGEST = 1 << 20
 SHELLS = ("ash", "bash", "busybox", "csh", "dash", "fish", "ksh", "mksh", "rbash", "sh", "tcsh", "zsh")
@@ -51,6 +53,7 @@ class Places:
     group: str = sudoers.USER
     policy: Path = POLICY
     sudoers: Path = sudoers.SUDOERS
+    scans: ScansFiles = field(default_factory=ScansFiles)
 
 
 def apply(config: Path, load: Load, places: Places = Places()) -> Applied:
@@ -65,9 +68,10 @@ def apply(config: Path, load: Load, places: Places = Places()) -> Applied:
         raise ApplyError(*problems)
     try:
         policy = compile_policy(grants)
-        changed = _write(policy, places, gid)
+        scans = places.scans.wanted(grant for grant in grants if isinstance(grant, ScansGrant))
+        changed = _write(policy, places, gid) + _tell_scans(places.scans, scans)
         return Applied(changed, [*_commands(grants, _doubtful), *sudoers.doubts(policy)])
-    except (PolicyError, sudoers.SudoersError) as error:
+    except (PolicyError, ScansError, sudoers.SudoersError) as error:
         raise ApplyError(*error.args) from None
 
 
@@ -178,6 +182,23 @@ def _write(policy: Policy, places: Places, gid: int) -> list[str]:
         for file, draft in staged:
             file.publish(draft)
     return changed + [f"written: {file.path}" for file in stale]
+
+
+def _tell_scans(files: ScansFiles, wanted: list[RootFile]) -> list[str]:
+    """Bring the service's two files up to date, and systemd's memory of them; what changed."""
+    changed = []
+    for file in wanted:
+        if not file.is_there():
+            file.path.parent.mkdir(mode=0o755, exist_ok=True)
+            with file.staged() as draft:
+                file.publish(draft)
+            changed.append(f"written: {file.path}")
+    for path in files.stale(wanted):
+        path.unlink()
+        changed.append(f"removed: {path}")
+    if changed and Path("/run/systemd/system").is_dir():
+        subprocess.run(["/usr/bin/systemctl", "daemon-reload"], check=False)
+    return changed
 
 
 def _difference(path: Path, policy: Policy) -> list[str]:

@@ -105,10 +105,12 @@ class Accessory(ABC):
     rest: None for a toggle. A momentary accessory rests at this value; setting the other
     one does something, and when that is done it is back at rest.
     holds: the last wish is kept over restarts, and defended against everybody but a new wish.
+    at_first: what is held before anybody has wished anything.
     """
 
     rest: bool | None = None
     holds: bool = False
+    at_first: bool | None = None
 
     @abstractmethod
     def watch(self) -> AsyncGenerator[State, None]:
@@ -186,12 +188,6 @@ class Change:
     sensor: str = ""
     restart: bool = False
 
-    @property
-    def detects(self) -> str:
-        """Which sensor detects because of it: the named one, "trouble" when something failed, or ""."""
-        failed = self.died or self.outcome in (Outcome.FAILED, Outcome.LATE, Outcome.DENIED)
-        return self.sensor or ("trouble" if failed else "")
-
 
 Tell = Callable[[str, str, str], None]
 """(key, sensor, one line): something a person may want to hear of an accessory, such as
@@ -225,8 +221,8 @@ class Tile(Protocol):
 class Kept(Protocol):
     """Where the wishes of accessories that hold them outlast the bridge. Must not block or raise."""
 
-    def read(self, key: str) -> bool | None:
-        """The wish that was kept last, None if there is none."""
+    def read(self, key: str, at_first: bool | None = None) -> bool | None:
+        """The wish that was kept last, `at_first` if there is none."""
         ...
 
     def write(self, key: str, on: bool | None) -> None: ...
@@ -292,4 +288,19 @@ class RouteGrant:
     checks_dns: bool
 
 
-Grant = UnitGrant | CommandGrant | RouteGrant | DomainGrant
+@dataclass(frozen=True, slots=True)
+class ScansGrant:
+    """Folders that a worker's unit may write to, and what it is to do in them.
+
+    settings  the file the unit reads, as text
+    lasts     it goes on until it is stopped, so systemd starts it again when it fails
+    """
+
+    key: str
+    unit: str
+    folders: tuple[str, ...]
+    settings: str
+    lasts: bool
+
+
+Grant = UnitGrant | CommandGrant | RouteGrant | DomainGrant | ScansGrant

@@ -80,7 +80,7 @@ class Keeper:
         self._pursuits: set[asyncio.Task[None]] = set()
         self._ailed = False
         self._kept = kept if accessory.holds else None
-        self.held = self._kept.read(key) if self._kept else None
+        self.held = self._kept.read(key, accessory.at_first) if self._kept else None
         self._held_before = self.held
         self._repairs: list[float] = []
         self._again: asyncio.TimerHandle | None = None

@@ -18,10 +18,10 @@ class Wishes:
         self._folder = folder
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="wishes")
 
-    def read(self, key: str) -> bool | None:
+    def read(self, key: str, at_first: bool | None = None) -> bool | None:
         if self._path(key, True).exists():
             return True
-        return False if self._path(key, False).exists() else None
+        return False if self._path(key, False).exists() else at_first
 
     def write(self, key: str, on: bool | None) -> None:
         self._writer.submit(self._write, key, on)

@@ -8,10 +8,12 @@ cd /
 
 if [ -d /run/systemd/system ]; then
     systemctl --quiet disable --now bellpull 2>/dev/null || true # it was never started
+    systemctl --quiet stop bellpull-scans 2>/dev/null || true
 fi
 # First of all the privilege.
 rm -f /etc/sudoers.d/bellpull /etc/bellpull/policy.json
-rm -f /usr/local/lib/systemd/system/bellpull.service
+rm -f /usr/local/lib/systemd/system/bellpull.service /usr/local/lib/systemd/system/bellpull-scans.service
+rm -rf /etc/systemd/system/bellpull-scans.service.d /etc/bellpull/scans.json
 if [ "$(readlink /usr/local/bin/bellpull)" = /opt/bellpull/venv/bin/bellpull ]; then
     rm -f /usr/local/bin/bellpull
 fi
@@ -23,10 +25,12 @@ fi
 if [ "${PURGE:-}" = 1 ]; then
     rm -rf /etc/bellpull /var/lib/bellpull /run/bellpull
     rm -f /usr/local/lib/sysusers.d/bellpull.conf
-    if getent passwd bellpull >/dev/null; then userdel bellpull; fi
-    if getent group bellpull >/dev/null; then groupdel bellpull; fi
+    for user in bellpull bellpull-scans; do
+        if getent passwd $user >/dev/null; then userdel $user; fi
+        if getent group $user >/dev/null; then groupdel $user; fi
+    done
     echo "Uninstalled, with configuration, pairings and user. Remove the bridge in the Home app too."
 else
-    echo "Uninstalled. Left here: /etc/bellpull (configuration), /var/lib/bellpull (pairings, journal) and user bellpull."
+    echo "Uninstalled. Left here: /etc/bellpull (configuration), /var/lib/bellpull (pairings, journal) and users bellpull and bellpull-scans."
     echo "To remove these as well: sudo make uninstall PURGE=1"
 fi

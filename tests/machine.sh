@@ -8,6 +8,7 @@ need mmdebstrap mmdebstrap
 need ip iproute2
 need nsenter util-linux
 need git git
+need exiftool libimage-exiftool-perl
 need nft nftables
 need openvpn openvpn
 need openssl openssl

@@ -13,16 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bridge.scans.batch import Batch
+from bridge.scans.inbox import command
 from bridge.scans.job import Answer, Job
 from bridge.scans.problem import UsageProblem
 
 DONE, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-PACKAGES = {
-    "numpy": "numpy",
-    "cv2": "opencv-python-headless",
-    "pyvips": "'pyvips[binary]'",
-    "isal": "isal",
-}
 SUFFIXES = {"png": "png", "tiff": "tif", "jpeg": "jpg"}
 
 
@@ -35,12 +30,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        _check_packages()
-        _check_names(arguments.scans)
-        _check_output(arguments)
+        code: int = arguments.verb(arguments)
+        return code
     except UsageProblem as problem:
         _complain(str(problem))
         return USAGE
+
+
+def _split(arguments: argparse.Namespace) -> int:
+    check_packages()
+    _check_names(arguments.scans)
+    _check_output(arguments)
     return _run(arguments)
 
 
@@ -60,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     split.add_argument("--trim-borders", action="store_true", help="leave out white borders")
     split.add_argument("--jobs", "-j", type=_jobs, default=1, metavar="N", help="scans at a time (1)")
     split.add_argument("--dry-run", action="store_true", help="say what would be done, write nothing")
+    split.set_defaults(verb=_split)
+    command.add(commands)
     return parser
 
 
@@ -75,13 +77,11 @@ def _jobs(text: str) -> int:
     return int(text)
 
 
-def _check_packages() -> None:
+def check_packages() -> None:
     """The pictures' libraries come with an extra, for servers that split nothing."""
-    missing = [package for module, package in PACKAGES.items() if find_spec(module) is None]
+    missing = [name for name in ("numpy", "cv2", "pyvips", "isal") if find_spec(name) is None]
     if missing:
-        raise UsageProblem(
-            f"the extra `scans` is missing: pip install {' '.join(missing)}, or `sudo make install` anew"
-        )
+        raise UsageProblem(f"{', '.join(missing)} not installed; docs/scans.md says how")
 
 
 def _check_names(scans: Sequence[Path]) -> None:

@@ -10,7 +10,7 @@ import stat
 import time
 from pathlib import Path
 
-from bridge.scans.problem import ScanProblem
+from bridge.scans.problem import FolderProblem, ScanProblem
 
 FOR_READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 FOR_MAKING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -76,7 +76,7 @@ class Shelf:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise ScanProblem(_why(error, name)) from None
+            raise FolderProblem(_why(error, name)) from None
 
     def publish(self) -> list[str]:
         """Give every file its name, or none of them. The names, in the order they were put.
@@ -99,7 +99,7 @@ class Shelf:
         except OSError as error:
             for name in done:
                 _remove(self.folder, name)
-            raise ScanProblem(_why(error, self.parts[min(len(done), len(self.parts) - 1)][1])) from None
+            raise FolderProblem(_why(error, self.parts[min(len(done), len(self.parts) - 1)][1])) from None
         return done
 
 

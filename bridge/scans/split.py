@@ -18,10 +18,11 @@ from bridge.scans.decode import Page, pages
 from bridge.scans.detect import Detection, Photo, detect
 from bridge.scans.encode import SUFFIXES, encode
 from bridge.scans.files import Shelf
-from bridge.scans.job import Answer, Job
+from bridge.scans.job import THUMB, Answer, Job
 from bridge.scans.order import reading_order
-from bridge.scans.preview import preview
+from bridge.scans.preview import preview, thumbnail
 from bridge.scans.problem import ScanProblem
+from bridge.scans.stamp import Stamp, stamped
 
 MM = 25.4
 
@@ -71,8 +72,11 @@ def _split_page(work: _Work, page: Page) -> None:
     for n, photo in enumerate(photos, 1):
         name = f"{prefix}-{n}.{SUFFIXES[job.format]}"
         if work.shelf is not None:
-            work.shelf.put(name, _crop(page, Detection([photo], detection.bars), job))
-        work.photos.append(_row(photo, name, page))
+            content, pixels = _crop(page, Detection([photo], detection.bars), job)
+            work.shelf.put(name, content)
+            if job.thumbnails:
+                work.shelf.put(f"{name}{THUMB}", thumbnail(pixels))
+        work.photos.append(_row(photo, name, page.number))
     if job.preview and work.shelf is not None:
         work.shelf.put(f"{prefix}-preview.jpg", preview(opaque, photos))
     work.pages.append(_described(page))
@@ -95,8 +99,8 @@ def _given(opaque: Array, page: Page, quads: list[tuple[int, list[list[float]]]]
     return Detection(photos, find_bars(opaque, page.dpi / MM))
 
 
-def _crop(page: Page, detection: Detection, job: Job) -> bytes:
-    """The file of one photo, whose notes learn what had to be done."""
+def _crop(page: Page, detection: Detection, job: Job) -> tuple[bytes, Array]:
+    """The file of one photo and its pixels; the photo's notes learn what had to be done."""
     [photo] = detection.photos
     white = int(np.iinfo(page.pixels.dtype).max)
     try:
@@ -107,14 +111,15 @@ def _crop(page: Page, detection: Detection, job: Job) -> bytes:
         photo.notes.append("runs past the scan's edge")
     content, converted = encode(page, crop.pixels, crop.turned, job.format, job.quality)
     photo.notes += converted
-    return content
+    stamp = Stamp(job.taken, job.known, job.album)
+    return stamped(content, stamp, job.format), crop.pixels
 
 
-def _row(photo: Photo, name: str, page: Page) -> dict[str, Any]:
+def _row(photo: Photo, name: str, page: int) -> dict[str, Any]:
     return {
-        "quad": np.round(photo.quad / page.scale, 3).tolist(),
+        "quad": np.round(photo.quad, 3).tolist(),
         "crop": name,
-        "page": page.number,
+        "page": page,
         "confidence": photo.confidence,
         "notes": photo.notes,
     }
@@ -126,7 +131,6 @@ def _stem(job: Job) -> str:
 
 def _described(page: Page) -> dict[str, Any]:
     height, width = page.pixels.shape[:2]
-    width, height = round(width / page.scale[0]), round(height / page.scale[1])
     facts = {"page": page.number, "width": width, "height": height, "dpi": page.dpi, "bits": page.bits}
     return {**facts, "notes": page.notes}
 

@@ -48,11 +48,13 @@ class Worker:
         return (Job(**json.loads(line)), passed[0]) if line else None
 
     def _answer(self, job: Job, scan: int) -> Answer:
-        from bridge.scans.problem import ScanProblem
+        from bridge.scans.problem import FolderProblem, ScanProblem
         from bridge.scans.split import split
 
         try:
             return split(scan, self.folder, self.token, job, self._page_done)
+        except FolderProblem as problem:
+            return Answer(str(problem), elsewhere=True)
         except ScanProblem as problem:
             return Answer(str(problem))
         except MemoryError:

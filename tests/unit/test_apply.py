@@ -14,6 +14,7 @@ from bridge import sudoers
 from bridge.apply import Applied, ApplyError, Places, apply
 from bridge.contract import CommandGrant, Grant, UnitGrant
 from bridge.helper import trust
+from bridge.scansunit import ScansFiles
 from bridge.sudoers import SudoersError
 from tests.fakes.ownership import Ownership
 
@@ -33,7 +34,8 @@ def owners(monkeypatch: pytest.MonkeyPatch) -> Ownership:
 @pytest.fixture
 def places(tmp_path: Path) -> Places:
     group = grp.getgrgid(os.getgid()).gr_name
-    return Places(group, tmp_path / "policy.json", tmp_path / "sudoers")
+    scans = ScansFiles(tmp_path / "scans.json", tmp_path / "drop-in.conf")
+    return Places(group, tmp_path / "policy.json", tmp_path / "sudoers", scans)
 
 
 @pytest.fixture

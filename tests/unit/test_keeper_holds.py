@@ -53,6 +53,21 @@ def holding(on: bool) -> FakeMachine:
 
 
 @in_fake_time
+async def test_what_holds_at_first_is_wished_until_somebody_wishes_otherwise() -> None:
+    machine, wishes = holding(False), FakeWishes()
+    machine.at_first = True
+    async with kept(machine, wishes) as (keeper, _):
+        assert keeper.shown is True and machine.state.on
+        await keeper.wish(False, "Anna").verdict
+        assert keeper.shown is False
+    machine = holding(False)
+    machine.at_first = True
+    async with kept(machine, wishes) as (keeper, _):
+        await asyncio.sleep(1)
+        assert keeper.shown is False
+
+
+@in_fake_time
 async def test_what_is_undone_is_wished_again_without_a_bounce() -> None:
     machine, wishes = holding(False), FakeWishes()
     async with kept(machine, wishes) as (keeper, story):

@@ -20,10 +20,11 @@ def written(folder: Path, *wishes: bool | None) -> list[str]:
 def test_the_last_wish_is_a_file_and_is_read_again(tmp_path: Path) -> None:
     folder = tmp_path / "wishes"
     assert Wishes(folder).read("vpn") is None
+    assert Wishes(folder).read("vpn", True) is True
     assert written(folder, True) == ["vpn.on"]
     assert Wishes(folder).read("vpn") is True
     assert written(folder, True, False) == ["vpn.off"]
-    assert Wishes(folder).read("vpn") is False
+    assert Wishes(folder).read("vpn", True) is False
     assert written(folder, None) == []
 
 
