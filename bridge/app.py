@@ -26,6 +26,7 @@ from bridge.tools.fence import hide_from_children
 from bridge.wishes import Wishes
 
 if TYPE_CHECKING:
+    from bridge.notices import Notices
     from bridge.watchdog.watchdog import Watchdog
 
 CALM = 5.0  # seconds between two answers to "which one is it?", which strangers may ask
@@ -51,6 +52,10 @@ class App:
         kinds |= {f"{entry.key}.watchdog": "watchdog" for entry in config.accessories}
         self.control = Control(paths, self.keepers, kinds, self.journal)
         self.listeners: list[Listener] = [self.journal, self.control]
+        self.notices = _notices(config) if config.notify else None
+        if self.notices is not None:
+            self.listeners.append(self.notices)
+            self.control.notices = self.notices
         self.watchdog: Watchdog | None = None
         if any(entry.watch for entry in config.accessories):
             self.watchdog = self.control.watchdog = _watchdog(paths, self._bark)
@@ -148,6 +153,8 @@ class App:
         await self.control.stop()
         if self.watchdog is not None:
             await self.watchdog.close()
+        if self.notices is not None:
+            await self.notices.close()
         await self.tools.close()
         await self.journal.close()
         self.wishes.close()
@@ -186,6 +193,14 @@ class App:
             from bridge.pairing import invitation
 
             print(invitation(self.homekit.setup_code, self.homekit.setup_uri), flush=True)
+
+
+def _notices(config: Config) -> "Notices":
+    from bridge.notices import Notices
+
+    assert config.notify is not None
+    names = {entry.key: entry.name for entry in config.accessories}
+    return Notices(config.notify.url, config.notify.headers_file, names)
 
 
 def _watchdog(paths: Paths, say: Tell) -> "Watchdog":

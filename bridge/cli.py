@@ -289,6 +289,7 @@ def doctor(paths: Paths, arguments: argparse.Namespace) -> int:
             if row["state"] == "unknown"
         ]
         findings += examining.watchdogs(client.ask(paths, "watchdog"))
+        findings += examining.notices(client.ask(paths, "notices"))
         answer = client.ask(paths, "pair")
     except ControlError as error:
         findings.append(examining.Finding(False, str(error)))

@@ -5,18 +5,20 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from yaml.nodes import MappingNode
 
+from bridge import headers, schema
 from bridge import kind as kinds
-from bridge import schema
 from bridge.kind import Kind
 from bridge.rules import MOST_ACCESSORIES, is_setup_code
 from bridge.schema import Duration, From, Node, Pairs, Problem, Problems, Wrong
 from bridge.watchdog.settings import Watch
 
 LONGEST_NAME = 64  # characters
+S = TypeVar("S", "Bridge", "Notify")
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
 
 
@@ -78,6 +80,38 @@ class Bridge:
     setup_code: Annotated[str | None, From(a_setup_code)] = None
 
 
+def a_url(node: Node) -> str:
+    """Where notices go. It may hold a secret, so nothing quotes it."""
+    written = schema.text(node)
+    try:
+        parts = urlsplit(written)
+        port_is_right = parts.port is None or parts.port > 0
+    except ValueError:
+        raise Wrong("not a URL; write one like https://ntfy.sh/TOPIC") from None
+    if not (written.isascii() and written.isprintable() and " " not in written and port_is_right):
+        raise Wrong("not a URL; write one like https://ntfy.sh/TOPIC, other characters as %XX")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise Wrong("not a URL of the web; write one like https://ntfy.sh/TOPIC")
+    if parts.username is not None:
+        raise Wrong("a password in the URL; write `headers_file:` and Authorization: Basic … into that file")
+    return written
+
+
+def a_headers_file(node: Node) -> str:
+    path = schema.text(node)
+    if wrong := headers.problem(path):
+        raise Wrong(wrong)
+    return path
+
+
+@dataclass(frozen=True)
+class Notify:
+    """`notify:`, whom to tell beside HomeKit."""
+
+    url: Annotated[str, From(a_url)]
+    headers_file: Annotated[str | None, From(a_headers_file)] = None
+
+
 @dataclass(frozen=True)
 class Common:
     """What every accessory may say, whatever its kind."""
@@ -113,6 +147,7 @@ class Config:
 
     bridge: Bridge
     accessories: tuple[Entry, ...]
+    notify: Notify | None = None
 
 
 class ConfigError(Exception):
@@ -162,22 +197,24 @@ class _Parser:
                 )
             return None
         sections = schema.pairs(root, "", self.problems)
-        schema.only({"bridge", "accessories"}, sections, "", self.problems)
+        schema.only({"bridge", "notify", "accessories"}, sections, "", self.problems)
         bridge: Bridge | None = Bridge()
         if "bridge" in sections:
-            bridge = self.bridge(sections["bridge"][1])
+            bridge = self.section(Bridge, sections, "bridge")
+        notify = self.section(Notify, sections, "notify") if "notify" in sections else None
         if "accessories" not in sections:
             self.problems.add(
                 root, "accessories", "missing; write at least one accessory below `accessories:`"
             )
             return None
         entries = self.entries(sections["accessories"][1])
-        return Config(bridge, entries) if bridge else None
+        return Config(bridge, entries, notify) if bridge else None
 
-    def bridge(self, node: Node) -> Bridge | None:
-        given = schema.pairs(node, "bridge", self.problems)
-        schema.only(schema.hints(Bridge), given, "bridge", self.problems)
-        return schema.read(Bridge, given, node, "bridge", self.problems)
+    def section(self, cls: type[S], sections: Pairs, name: str) -> S | None:
+        node = sections[name][1]
+        given = schema.pairs(node, name, self.problems)
+        schema.only(schema.hints(cls), given, name, self.problems)  # type: ignore[arg-type]
+        return schema.read(cls, given, node, name, self.problems)
 
     def entries(self, node: Node) -> tuple[Entry, ...]:
         given = schema.pairs(node, "accessories", self.problems)

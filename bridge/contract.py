@@ -188,6 +188,12 @@ class Change:
     sensor: str = ""
     restart: bool = False
 
+    @property
+    def detects(self) -> str:
+        """Which sensor detects because of it: the named one, "trouble" when something failed, or ""."""
+        failed = self.died or self.outcome in (Outcome.FAILED, Outcome.LATE, Outcome.DENIED)
+        return self.sensor or ("trouble" if failed else "")
+
 
 Tell = Callable[[str, str, str], None]
 """(key, sensor, one line): something a person may want to hear of an accessory, such as

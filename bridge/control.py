@@ -26,6 +26,7 @@ from bridge.printable import printable
 from bridge.request import Answer, Peer, Request, Wrong, error_line, line, next_request, not_understood
 
 if TYPE_CHECKING:
+    from bridge.notices import Notices
     from bridge.watchdog.watchdog import Watchdog
 
 LINE = 64 * 1024  # bytes of a request
@@ -56,6 +57,7 @@ class Control:
         self._journal = journal
         self.home: HomeKit | None = None
         self.watchdog: Watchdog | None = None
+        self.notices: Notices | None = None
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
         self._followers: set[asyncio.Event] = set()
@@ -145,6 +147,7 @@ class Control:
             "list": self._list,
             "set": self._set,
             "watchdog": self._watchdog,
+            "notices": self._notices,
         }
         for_owner: dict[str, Answering] = {
             "pair": self._pair,
@@ -174,6 +177,9 @@ class Control:
             self._known(key)
             raise Wrong("key", f"{key!r} has no watchdog; write `watchdog:` below it in the configuration")
         return [reports[key]] if key else list(reports.values())
+
+    async def _notices(self, request: Request, peer: Peer) -> Answer:
+        return {"failing": printable(self.notices.failing) if self.notices else ""}
 
     async def _set(self, request: Request, peer: Peer) -> Answer:
         on, wait = request.boolean("on"), request.seconds("wait")

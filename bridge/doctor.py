@@ -158,6 +158,14 @@ def watchdogs(reports: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
             yield Finding(False, f"the watchdog of {report['key']} cannot measure it: {why}")
 
 
+def notices(answer: Mapping[str, Any]) -> Iterator[Finding]:
+    """Why notices do not arrive."""
+    if answer["failing"]:
+        yield Finding(
+            False, f"the last notice could not be delivered: {answer['failing']}; look at `notify:`"
+        )
+
+
 async def examine(
     name: str, address: str | None, number: int, answer: Mapping[str, Any] | None
 ) -> list[Finding]:

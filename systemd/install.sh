@@ -52,13 +52,20 @@ make_venv() {
     fi
 }
 
+pip() {
+    (cd / && $venv/bin/python3 -I -m pip install --quiet --disable-pip-version-check --no-input --use-pep517 \
+        --root-user-action=ignore --no-cache-dir "$@")
+}
+
 # From a copy, because building leaves traces, and the checkout may be somebody's who works in it.
 install_code() {
     copy=$(mktemp -d)
     trap 'rm -rf "$copy"' EXIT
     cp -R --no-preserve=all pyproject.toml README.md bridge accessories "$copy"
-    (cd / && $venv/bin/python3 -I -m pip install --quiet --disable-pip-version-check --no-input --use-pep517 \
-        --root-user-action=ignore --no-cache-dir "$copy")
+    pip --only-binary=numpy,opencv-python-headless,pyvips-binary "$copy[scans]" || {
+        echo "install: the libraries that split scans are not to be had for this machine; the rest goes on" >&2
+        pip "$copy"
+    }
     ln -sfn $venv/bin/bellpull $link
 }
 

@@ -11,14 +11,13 @@ from typing import Any, ClassVar
 from pyhap.accessory import Accessory, Bridge
 from pyhap.characteristic import Characteristic
 
-from bridge.contract import Change, Outcome, Tile
+from bridge.contract import Tile
 from bridge.homekit.identity import firmware_revision
 from bridge.homekit.store import Place
 
 MAKER = "Bellpull"
 HOLD = 3.0  # seconds the other controllers wait for a wish to end before they hear what was wanted
 DETECTED = 30.0  # seconds a sensor stays fired; long enough for every home hub to see it
-TROUBLES = (Outcome.FAILED, Outcome.LATE, Outcome.DENIED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +172,3 @@ def describe(accessory: Accessory, *, model: str, serial: str, version: str) -> 
     accessory.set_info_service(
         firmware_revision=firmware_revision(version), manufacturer=MAKER, model=model, serial_number=serial
     )
-
-
-def is_trouble(change: Change) -> bool:
-    """Whether a phone should be told."""
-    return change.died or change.outcome in TROUBLES

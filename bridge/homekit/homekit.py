@@ -133,9 +133,8 @@ class HomeKit:
                 face.begun(change.wish)
             else:
                 face.ended(change.wish)
-        sensor = change.sensor or (faces.is_trouble(change) and "trouble")
-        if sensor:
-            self.fire(f"{change.key}.{sensor}")
+        if change.detects:
+            self.fire(f"{change.key}.{change.detects}")
 
     def fire(self, key: str) -> None:
         """Let a companion's sensor detect for half a minute; nothing when there is none."""

@@ -18,6 +18,12 @@ from bridge.scans.job import Answer, Job
 from bridge.scans.problem import UsageProblem
 
 DONE, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+PACKAGES = {
+    "numpy": "numpy",
+    "cv2": "opencv-python-headless",
+    "pyvips": "'pyvips[binary]'",
+    "isal": "isal",
+}
 SUFFIXES = {"png": "png", "tiff": "tif", "jpeg": "jpg"}
 
 
@@ -79,9 +85,11 @@ def _jobs(text: str) -> int:
 
 def check_packages() -> None:
     """The pictures' libraries come with an extra, for servers that split nothing."""
-    missing = [name for name in ("numpy", "cv2", "pyvips", "isal") if find_spec(name) is None]
+    missing = [package for module, package in PACKAGES.items() if find_spec(module) is None]
     if missing:
-        raise UsageProblem(f"{', '.join(missing)} not installed; docs/scans.md says how")
+        raise UsageProblem(
+            f"the extra `scans` is missing: pip install {' '.join(missing)}, or `sudo make install` anew"
+        )
 
 
 def _check_names(scans: Sequence[Path]) -> None:

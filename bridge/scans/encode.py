@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import pyvips
 
-from bridge.scans import png
+from bridge.scans import png, tiff
 from bridge.scans.arrays import Array
 from bridge.scans.decode import Page
 
@@ -29,13 +31,15 @@ def encode(page: Page, pixels: Array, turned: bool, format: str, quality: int) -
         notes.append("16 bit converted to 8")
     image = _image(page, pixels)
     if format == "jpeg":
-        return image.jpegsave_buffer(Q=quality, optimize_coding=True), notes
+        content = image.jpegsave_buffer(Q=quality, optimize_coding=True, keep="icc")
+        return _with_density(content, page.tag), notes
     options = (
-        {"bitdepth": 1, "compression": "deflate"}
+        {"bitdepth": 1, "compression": "deflate", "predictor": "none"}
         if bits == 1
         else {"compression": "deflate", "predictor": "horizontal"}
     )
-    return image.tiffsave_buffer(resunit="inch", **options), notes
+    content = image.tiffsave_buffer(resunit="inch", **options)
+    return content if page.tag else tiff.without_resolution(content), notes
 
 
 def _image(page: Page, pixels: Array) -> pyvips.Image:
@@ -52,6 +56,13 @@ def _image(page: Page, pixels: Array) -> pyvips.Image:
     if page.profile:
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", page.profile)
     return image
+
+
+def _with_density(jpeg: bytes, dpi: float | None) -> bytes:
+    """With the JFIF header (ITU-T T.871) that libvips leaves out, and most programs take the size from."""
+    unit, density = (1, min(round(dpi), 65535)) if dpi else (0, 1)
+    header = struct.pack(">HH5sHBHHBB", 0xFFE0, 16, b"JFIF\0", 0x0102, unit, density, density, 0, 0)
+    return jpeg[:2] + header + jpeg[2:]
 
 
 def _flatten(pixels: Array) -> Array:

@@ -6,6 +6,7 @@ extensions; proved against other decoders in tests/unit/scans/test_png.py.
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 
@@ -18,6 +19,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 UP = 2
 LEVEL = 1
+MOST_CHUNKS = 1000
 
 
 def encode(pixels: Array, bits: int, dpi: float | None, profile: bytes | None) -> bytes:
@@ -35,6 +37,21 @@ def encode(pixels: Array, bits: int, dpi: float | None, profile: bytes | None) -
     for start in range(0, len(packed), 1 << 30):
         parts.append(_chunk(b"IDAT", packed[start : start + (1 << 30)]))
     return b"".join([*parts, _chunk(b"IEND", b"")])
+
+
+def density(descriptor: int) -> tuple[float, float] | None:
+    """Pixels per metre across and down as a PNG file's pHYs says; None where it says nothing of the kind."""
+    at = len(SIGNATURE)
+    for _ in range(MOST_CHUNKS):
+        head = os.pread(descriptor, 17, at)
+        if len(head) < 17 or head[4:8] == b"IDAT":
+            return None
+        length, kind = struct.unpack(">I4s", head[:8])
+        if kind == b"pHYs":
+            x, y = struct.unpack(">II", head[8:16])
+            return (x, y) if head[16] == 1 else None
+        at += 12 + length  # that, its kind and its checksum are 4 bytes each
+    return None
 
 
 def _rows(pixels: Array, bits: int) -> Array:

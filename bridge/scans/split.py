@@ -76,7 +76,7 @@ def _split_page(work: _Work, page: Page) -> None:
             work.shelf.put(name, content)
             if job.thumbnails:
                 work.shelf.put(f"{name}{THUMB}", thumbnail(pixels))
-        work.photos.append(_row(photo, name, page.number))
+        work.photos.append(_row(photo, name, page))
     if job.preview and work.shelf is not None:
         work.shelf.put(f"{prefix}-preview.jpg", preview(opaque, photos))
     work.pages.append(_described(page))
@@ -92,7 +92,7 @@ def _found(opaque: Array, page: Page) -> Detection:
 def _given(opaque: Array, page: Page, quads: list[tuple[int, list[list[float]]]]) -> Detection:
     """What a person has corrected is believed, and needs no look."""
     photos = [
-        Photo(np.array(quad, float), 1.0, ["corners given"])
+        Photo(np.array(quad, float) * page.scale, 1.0, ["corners given"])
         for number, quad in quads
         if number == page.number
     ]
@@ -115,11 +115,11 @@ def _crop(page: Page, detection: Detection, job: Job) -> tuple[bytes, Array]:
     return stamped(content, stamp, job.format), crop.pixels
 
 
-def _row(photo: Photo, name: str, page: int) -> dict[str, Any]:
+def _row(photo: Photo, name: str, page: Page) -> dict[str, Any]:
     return {
-        "quad": np.round(photo.quad, 3).tolist(),
+        "quad": np.round(photo.quad / page.scale, 3).tolist(),
         "crop": name,
-        "page": page,
+        "page": page.number,
         "confidence": photo.confidence,
         "notes": photo.notes,
     }
@@ -131,6 +131,7 @@ def _stem(job: Job) -> str:
 
 def _described(page: Page) -> dict[str, Any]:
     height, width = page.pixels.shape[:2]
+    width, height = round(width / page.scale[0]), round(height / page.scale[1])
     facts = {"page": page.number, "width": width, "height": height, "dpi": page.dpi, "bits": page.bits}
     return {**facts, "notes": page.notes}
 

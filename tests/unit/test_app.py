@@ -8,8 +8,10 @@ import pytest
 
 from accessories.command import Command
 from bridge.app import App, AppError, _prepare
-from bridge.config import Bridge, Config, Entry
+from bridge.config import Bridge, Config, Entry, Notify
+from bridge.notices import Notice, Post
 from bridge.paths import Paths
+from tests.children import until
 
 
 def mode(path: Path) -> int:
@@ -65,3 +67,19 @@ async def test_what_a_kind_tells_is_journalled_and_makes_its_sensor_detect(tmp_p
         assert (row["who"], row["reason"]) == ("observed", "12 photos of 5 scans")
     finally:
         await app._close([asyncio.create_task(asyncio.sleep(0))])
+
+
+async def test_what_is_told_goes_to_whom_the_configuration_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Notice] = []
+    monkeypatch.setattr(Post, "send", lambda self, notice: sent.append(notice))
+    paths = Paths(state=tmp_path / "state")
+    _prepare(paths)
+    entry = Entry("scans", "Process Scans", Command(on=("true",), off=("true",)), "command")
+    config = Config(Bridge(address="127.0.0.1"), (entry,), Notify("http://127.0.0.1:1/"))
+    app = App(config, paths)
+    app.tools.tell("scans", "done", "12 photos of 5 scans")  # although it has no such sensor
+    await until(lambda: sent)
+    assert (sent[0].title, sent[0].text) == ("Process Scans", "12 photos of 5 scans")
+    await app._close([asyncio.create_task(asyncio.sleep(0))])

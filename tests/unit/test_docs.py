@@ -10,6 +10,7 @@ import pytest
 
 from bridge import cli, config, kind, schema
 from bridge.tools import Tools
+from bridge.watchdog.settings import Watch
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -53,7 +54,9 @@ def test_the_example_shows_every_kind_and_every_key() -> None:
     assert found is not None
     shown = {entry.kind_name for entry in found.accessories}
     assert shown == set(kind.names(builtin_only=True))
-    keys = set(schema.hints(config.Bridge)) | set(schema.hints(config.Common))
+    keys: set[str] = set()
+    for section in (config.Bridge, config.Notify, config.Common, Watch):
+        keys |= set(schema.hints(section))
     for place in kind.names(builtin_only=True).values():
         keys |= set(schema.hints(kind.find(place)))
     missing = {key for key in keys if not re.search(rf"^[ #]*{key}:", written, re.MULTILINE)}

@@ -139,3 +139,9 @@ def test_what_a_watchdog_cannot_read_is_told_with_the_reason() -> None:
         False,
         "the watchdog of web cannot measure it: no process matches 'x'",
     )
+
+
+def test_notices_that_do_not_arrive_are_told_with_the_reason() -> None:
+    (finding,) = doctor.notices({"failing": "it answers 401"})
+    assert not finding.ok and "it answers 401; look at `notify:`" in finding.line
+    assert not list(doctor.notices({"failing": ""}))

@@ -145,3 +145,17 @@ def test_the_command_starts_without_the_heavy_libraries() -> None:
     code = "import sys, bridge.scans.cli; print(sorted({'numpy', 'cv2', 'pyvips'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_without_its_packages_the_command_says_in_one_line_what_to_install(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules.update(cv2=None, pyvips=None)\n"
+        "from bridge import cli; sys.exit(cli.main(['scans', 'split', 'a.png', '--output', sys.argv[1]]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "out"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert "pip install opencv-python-headless 'pyvips[binary]'" in line
+    assert not (tmp_path / "out").exists()
