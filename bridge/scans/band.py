@@ -38,6 +38,7 @@ class Band:
     outer: float
     seen: float
     positions: Array
+    step: float
 
 
 def take_band(
@@ -48,6 +49,7 @@ def take_band(
     outer: float,
     inner: float,
     step: float,
+    blocks: int = BLOCKS,
 ) -> Band | None:
     """Sample the band; `outer` and `inner` in pixels, `step` the sampling distance across and along."""
     h, w = pixels.shape[:2]
@@ -56,8 +58,7 @@ def take_band(
     inward = np.array([-along[1], along[0]])
     across = np.arange(-outer, inner + step / 2, step)
     trim = 0.04
-    rows = max(BLOCKS, int(length * (1 - 2 * trim) / step) // BLOCKS * BLOCKS)
-    rows = min(rows, BLOCKS * 24)
+    rows = max(blocks, min(int(length * (1 - 2 * trim) / step), BLOCKS * 24) // blocks * blocks)
     t = np.linspace(trim * length, (1 - trim) * length, rows)
     on = a + t[:, None] * along
     x = (on[:, 0, None] + across * inward[0]).astype(np.float32)
@@ -74,23 +75,23 @@ def take_band(
     samples = cv2.remap(
         region, x - (x0 + 0.5), y - (y0 + 0.5), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    band: Array = samples.reshape(BLOCKS, rows // BLOCKS, len(across), -1).astype(np.float32)
+    band: Array = samples.reshape(blocks, rows // blocks, len(across), -1).astype(np.float32)
     if pixels.dtype == np.uint16:
         band /= 257
     good = (x > 0.5) & (x < w - 0.5) & (y > 0.5) & (y < h - 0.5)
     if blocked is not None:
         good &= _free(blocked, x, y, w, h)
-    clear = good.reshape(BLOCKS, rows // BLOCKS, -1).mean(axis=1) > 0.6
-    positions = t.reshape(BLOCKS, -1).mean(axis=1)
-    return Band(band.mean(axis=1), clear, a, along, inward, length, outer, seen, positions)
+    clear = good.reshape(blocks, rows // blocks, -1).mean(axis=1) > 0.6
+    positions = t.reshape(blocks, -1).mean(axis=1)
+    return Band(band.mean(axis=1), clear, a, along, inward, length, outer, seen, positions, step)
 
 
 def lid_under(band: Band, scene: Scene) -> Array:
-    """The lid's colour at each sample of a band of the half-size picture."""
+    """The lid's colour at each sample of a band."""
     assert scene.lid is not None
-    across = np.arange(band.profile.shape[1]) - band.outer
+    across = np.arange(band.profile.shape[1]) * band.step - band.outer
     on = band.start + band.positions[:, None] * band.along
-    h, w = scene.half.shape[:2]
+    h, w = scene.pixels.shape[:2]
     sh, sw = scene.lid.shape[:2]
     x = (on[:, 0, None] + across * band.inward[0]) * (sw / w) - 0.5
     y = (on[:, 1, None] + across * band.inward[1]) * (sh / h) - 0.5
@@ -112,8 +113,12 @@ def _free(blocked: Array, x: Array, y: Array, w: int, h: int) -> Array:
     return np.asarray(blocked[row, column] == 0)
 
 
-def slope(profile: Array, sigma: float) -> Array:
-    """The Gaussian derivative across, a value an offset, block and channel; a sharp step of 1 peaks at 1."""
+def kinks(profile: Array, sigma: float) -> Array:
+    """Sharp steps across, a value an offset, block and channel; a step of 1 peaks at 1, with its sign.
+
+    The slope of the profile beyond that of its surroundings: shadow, glare and pictures that fade into
+    their border are ramps, however steep, and leave nothing.
+    """
     return np.asarray(
         cv2.sepFilter2D(profile, -1, _kernel(sigma), np.ones(1, np.float32), borderType=cv2.BORDER_REPLICATE)
     ).reshape(profile.shape)
@@ -121,15 +126,37 @@ def slope(profile: Array, sigma: float) -> Array:
 
 @lru_cache(maxsize=16)
 def _kernel(sigma: float) -> Array:
+    reach = int(np.ceil(9 * sigma))
+    off = np.arange(-reach, reach + 1, dtype=np.float64)
+
+    def slope(width: float) -> Array:
+        kernel = off * np.exp(-(off**2) / (2 * width**2))
+        return np.asarray(kernel / (kernel * off).sum())
+
+    both = slope(sigma) - slope(3 * sigma)
+    return np.asarray(both / both[off > 0].sum(), np.float32)
+
+
+def strength(steps: Array) -> Array:
+    """All channels together."""
+    return np.asarray(np.sqrt(np.einsum("bsc,bsc->bs", steps, steps)), np.float32)
+
+
+def slope(profile: Array, sigma: float) -> Array:
+    """The Gaussian derivative across, a value an offset, block and channel; a sharp step of 1 peaks at 1."""
+    return np.asarray(
+        cv2.sepFilter2D(
+            profile, -1, _plain_kernel(sigma), np.ones(1, np.float32), borderType=cv2.BORDER_REPLICATE
+        )
+    ).reshape(profile.shape)
+
+
+@lru_cache(maxsize=16)
+def _plain_kernel(sigma: float) -> Array:
     reach = int(np.ceil(4 * sigma))
     off = np.arange(-reach, reach + 1, dtype=np.float32)
     kernel = off * np.exp(-(off**2) / (2 * sigma**2))
     return np.asarray(kernel / kernel[kernel > 0].sum(), np.float32)
-
-
-def strength(slopes: Array) -> Array:
-    """All channels together."""
-    return np.asarray(np.sqrt(np.einsum("bsc,bsc->bs", slopes, slopes)), np.float32)
 
 
 def sharpness(profile: Array, sigma: float) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import cv2
@@ -11,12 +12,15 @@ from bridge.scans import bars as bars_
 from bridge.scans import outline, seams, settle
 from bridge.scans.arrays import Array
 from bridge.scans.band import Scene
-from bridge.scans.geometry import Quad, frame
+from bridge.scans.geometry import Quad, area, clip, frame, grown, sides
 from bridge.scans.lid import Lid, find_lid
 
 SMALL_DPI = 75.0
 LEAST_MM = 12.0
 MOST_NOISE = 3.5
+FAR_MM = 1.0
+BESIDE_MM = 0.8
+SURROUNDED = 0.95
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,19 @@ def _photos(pixels: Array, dpi: float, bars: bars_.Bars) -> list[Photo]:
     if outline.is_text(away, noise, usable, mm / scale, sum(piece.area for piece in found)):
         return [_page(found, labels, (w, h), scale)]
     scene = Scene(pixels, half, half_scale, mm, lid.colour)
-    photos = []
-    for piece in found:
-        photos += _prints(scene, found, piece, bars, scale, usable)
-    return _judge(photos, found, lid, (w, h), scale)
+    prints = [found_ for piece in found for found_ in _prints(scene, found, piece, bars, scale, usable)]
+    _keep_apart(scene, prints, bars, scale)
+    return _judge([laid.found for laid in prints], lid, (w, h))
+
+
+@dataclass
+class _Laid:
+    """A print with what it was found by; `blocked` is where others lie, on the small picture."""
+
+    piece: outline.Piece
+    leaf: seams.Leaf
+    blocked: Array
+    found: settle.Found
 
 
 def _prints(
@@ -71,7 +84,7 @@ def _prints(
     bars: bars_.Bars,
     scale: float,
     usable: Array,
-) -> list[settle.Found]:
+) -> list[_Laid]:
     angle = outline.leaning(piece.contour, piece.silhouette.shape)
     rough = outline.bounding(piece.contour, angle) * scale
     leaves = seams.part(scene, piece.silhouette, rough)
@@ -80,25 +93,44 @@ def _prints(
         if other is not piece:
             others |= other.silhouette
     others = cv2.dilate(others, np.ones((3, 3), np.uint8))
-    found = []
+    laid = []
     for n, leaf in enumerate(leaves):
         blocked = others
         if len(leaves) > 1:
             blocked = others.copy()
             for neighbour in leaves[:n] + leaves[n + 1 :]:
-                cv2.fillConvexPoly(blocked, np.round(neighbour.quad / scale).astype(np.int32), (1,))
-        found.append(settle.settle(scene, blocked, leaf, bars))
-    return found
+                _fill(blocked, neighbour.quad / scale)
+        laid.append(_Laid(piece, leaf, blocked, settle.settle(scene, blocked, leaf, bars)))
+    return laid
 
 
-def _judge(
-    photos: list[settle.Found], found: list[outline.Piece], lid: Lid, size: tuple[int, int], scale: float
-) -> list[Photo]:
-    w, h = size
-    covered = sum(piece.area for piece in found) * scale * scale / (w * h)
-    surrounded = lid.border > 0.85
-    if photos and covered > 0.1 and not surrounded and not any(photo.bounded for photo in photos):
-        return [_whole(w, h, 0.6, "no edge of a print in sight")]
+def _keep_apart(scene: Scene, prints: list[_Laid], bars: bars_.Bars, scale: float) -> None:
+    """Prints do not overlap: one whose sides were found far out, in another, took the other's for its own."""
+    for laid in sorted(prints, key=lambda laid: -laid.found.reach):
+        if laid.found.reach < FAR_MM:
+            continue
+        own = grown(laid.found.quad, BESIDE_MM * scene.mm)
+        near = [
+            other.found.quad
+            for other in prints
+            if other.piece is not laid.piece and area(clip(own, other.found.quad)) > 0
+        ]
+        if near:
+            blocked = laid.blocked.copy()
+            for quad in near:
+                _fill(blocked, grown(quad, BESIDE_MM * scene.mm) / scale)
+            laid.found = settle.settle(scene, blocked, laid.leaf, bars)
+
+
+def _fill(mask: Array, quad: Quad) -> None:
+    cv2.fillConvexPoly(mask, np.round(quad).astype(np.int32), (1,))
+
+
+def _judge(photos: list[settle.Found], lid: Lid, size: tuple[int, int]) -> list[Photo]:
+    sizes = [math.prod(sides(photo.quad)) for photo in photos]
+    bounded = sum(size for size, photo in zip(sizes, photos, strict=True) if photo.bounded)
+    if photos and lid.border < SURROUNDED and bounded < 0.5 * sum(sizes):
+        return [_whole(*size, 0.6, "no edge of a print in sight")]
     return [Photo(photo.quad, photo.confidence, photo.notes) for photo in photos]
 
 

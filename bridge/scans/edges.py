@@ -7,14 +7,24 @@ step counts by what a narrow derivative sees beyond a wide one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from bridge.scans.arrays import Array, worst
-from bridge.scans.band import BLOCKS, Band, Scene, lid_under, sharpness, slope, strength, take_band
+from bridge.scans.band import BLOCKS, Band, Scene, kinks, lid_under, strength, take_band
 from bridge.scans.geometry import Points
 from bridge.scans.ground import Ground
+from bridge.scans.teeth import teeth
+
+FINE = 12.0
+FAINT = 10.0
+LEAST_STEP = 0.5
+ALONG, FAR_MM = 0.75, 1.5
+LOBE, LOBE_MM, OVER = 6.0, 0.55, 2.5
+GHOST, GHOST_MM = 12.0, 1.0
+SHARPER, SHADOW_MM, GLARE_MM, SOFT = 2.0, 2.5, 6.0, 0.4
 
 
 @dataclass(frozen=True)
@@ -49,97 +59,191 @@ def find_side(
     `least` is the share of blocks that must show a line. Between two prints nothing is
     outermost: there, take the `clearest` line.
     """
-    mm, k = scene.mm, scene.half_scale
-    rough = take_band(scene.half, blocked, a / k, b / k, reach[0] * mm / k, reach[1] * mm / k, 1.0)
+    mm, step = scene.mm, max(1.0, scene.mm / FINE)
+    rough = take_band(scene.pixels, blocked, a, b, reach[0] * mm, reach[1] * mm, step)
     if rough is None:
         return None
     lid = None if scene.lid is None else lid_under(rough, scene)
-    found = _search(rough, lid, mm / k, clearest, least)
+    found = _search(rough, lid, mm / step, clearest, least)
     if found is None:
         return None
     line, sharp, straight = found
-    start = a + rough.inward * (line[0] - rough.outer) * k
-    end = b + rough.inward * (line[1] - rough.outer) * k
+    start = a + rough.inward * (line[0] * step - rough.outer)
+    end = b + rough.inward * (line[1] * step - rough.outer)
     if not sharp:
         along = (end - start) / np.hypot(*(end - start))
         return Side((start + end) / 2, along, 0.0, mm / 4, 0.0, rough.seen, rough.length, straight)
     near = 0.35 * mm + 2
     fine = take_band(scene.pixels, None, start, end, near, near, 1.0)
-    return _fit(fine, mm) if fine is not None else None
+    side = _fit(fine, mm) if fine is not None else None
+    if side is None or clearest:
+        return side
+    half = side.along * side.length / 2
+    out = teeth(scene, blocked, side.point - half, side.point + half)
+    return replace(side, point=side.point + out * np.array([side.along[1], -side.along[0]]))
 
 
 def _search(
     band: Band, lid: Array | None, mm: float, clearest: bool, least: float
 ) -> tuple[tuple[float, float], bool, float] | None:
-    """Offsets (pixels from the band's outer edge) at the side's two ends, and whether a sharp line is there.
+    """Offsets (samples from the band's outer edge) at the side's two ends, and whether a sharp line is there.
 
-    The outermost well supported line that leads from the lid into the print; where what would be cut off by
-    it looks like print, or there is none, the line at which the lid ends.
+    The outermost line that leads from the lid into the print; where what would be cut off by it looks like
+    print, or there is none, the line at which the lid ends.
     """
     live = np.asarray(band.clear.any(axis=1))
     if live.sum() < 6:
         return None
     t = band.positions / band.length - 0.5
-    lines, drift, score, best = _lines(band, live, t, least)
+    steps = Steps(band, live, t)
     if clearest or lid is None:
-        away = np.abs(np.arange(len(best)) - band.outer) / mm
+        away = np.abs(np.arange(len(steps.best)) - steps.outer) / mm
         near = np.where(away < 0.6, 1 - 0.5 * away, 0)
-        at = int((best * near).argmax())
-        slant = float(drift[int(score[:, at].argmax())])
-        return ((at - slant / 2, at + slant / 2), True, 0.0) if best[at] >= 0.15 else None
+        at = int((steps.best * near).argmax())
+        return (steps.ends(at), True, 0.0) if steps.best[at] >= 0.15 else None
     lidward = worst(band.profile - lid)
-    onset = _onset(lidward, band, t, mm)
+    onset = _onset(lidward, band, t, mm, steps.outer)
     ground = Ground(lidward, band.profile.mean(axis=2) - lid.mean(axis=2), band.clear, mm)
-    candidates = []
+    lines = steps.lines(least, FAR_MM * mm)
+    heights = {at: steps.height(at) for at in lines}
     for at in lines:
-        slant = float(drift[int(score[:, at].argmax())])
-        candidates.append((at, slant, at + slant * t, float(best[at])))
-    for n, (at, slant, where, support) in enumerate(candidates):
-        if ground.leaves(where, at < band.outer - mm, support):
+        where, support = steps.line(at), float(steps.best[at])
+        if ground.leaves(where, at < steps.outer - mm, support):
             continue
-        if any(
-            s > max(0.5, support) and ground.fades(where, deeper)
-            for _, _, deeper, s in candidates[n + 1 : n + 4]
-        ):
+        if any(_outshone(steps, at, other, heights, mm) for other in lines if other != at):
             continue
-        if onset is not None:
-            lo = min(max(0, int(onset[0] - 0.5 * mm)), len(best) - 1)
-            soft = float(best[lo : max(lo, int(onset[0] + 0.5 * mm)) + 1].max()) < 0.3
-            if ground.costs(onset[0] + onset[1] * t, where, support, soft):
-                break
-        return (at - slant / 2, at + slant / 2), True, 0.0
+        if onset is not None and ground.costs(onset[0] + onset[1] * t, where, support):
+            break
+        return steps.ends(at), True, 0.0
     if onset is None:
         return None
     return (onset[0] - onset[1] / 2, onset[0] + onset[1] / 2), False, onset[2]
 
 
-def _lines(band: Band, live: Array, t: Array, least: float) -> tuple[list[int], Array, Array, Array]:
-    """Well supported lines from outside in; the slants tried, all scores, the best by offset."""
-    sharp = sharpness(band.profile, 1.0) * band.clear
-    outside = sharp[:, : max(4, int(band.outer * 0.8))]
-    outside = outside[band.clear[:, : outside.shape[1]]]
-    floor = 0.8 + 4.0 * float(outside.mean()) if outside.size else 1.0
-    value = np.clip(sharp / floor - 0.5, 0, 1)
-    # A line may pass between two samples and drift within a block.
-    value = np.maximum(value, 0.999 * np.maximum(np.roll(value, 1, axis=1), np.roll(value, -1, axis=1)))
-    count = value.shape[1]
-    spread = max(2.0, 0.012 * band.length)
-    drift = np.arange(-spread, spread + 0.5, 1.0)
-    offsets = np.arange(count)
-    index = np.rint(offsets[None, :, None] + drift[:, None, None] * t[None, None, :]).astype(np.intp)
-    valid = (index >= 0) & (index < count)
-    picked = value[np.arange(BLOCKS)[None, None, :], np.clip(index, 0, count - 1)]
-    score = (picked * valid * live).sum(axis=2) / live.sum()
-    best = score.max(axis=0)
-    enough = max(least, 0.4 / 0.3 * least * float(best.max()))
-    return _peaks(best, enough, 3), drift, score, best
+class Steps:
+    """Sharp steps in a band, added up along all lines that may be the side.
+
+    `best` is, an offset, the largest share of blocks that a line shows there. Lines that are too faint for
+    a block's own noise show in `together`, what all the blocks add up to, in standard deviations.
+    """
+
+    def __init__(self, band: Band, live: Array, t: Array) -> None:
+        self.band, self.live, self.t = band, live, t
+        self.step = band.step
+        self.outer = band.outer / band.step
+        kink = kinks(band.profile, 1.0) * band.clear[:, :, None]
+        self.kink = kink
+        size = strength(kink)
+        outside = size[:, : max(4, int(self.outer * 0.8))]
+        outside = outside[band.clear[:, : outside.shape[1]]]
+        noise = max(0.25, float(np.median(outside)) if outside.size else 0.5)
+        self.noise = noise
+        value = np.maximum(size / noise - 3.0, 0)
+        value = value / (value + 3.0)
+        # A line may pass between two samples and drift within a block.
+        value[:, 0] = value[:, -1] = 0
+        value = np.maximum(value, 0.999 * np.maximum(np.roll(value, 1, axis=1), np.roll(value, -1, axis=1)))
+        count = value.shape[1]
+        spread = max(2.0, 0.012 * band.length / band.step)
+        self.drift = np.arange(-spread, spread + 0.5, 1.0)
+        offsets = np.arange(count)
+        index = np.rint(offsets[None, :, None] + self.drift[:, None, None] * t[None, None, :]).astype(np.intp)
+        valid = ((index >= 0) & (index < count)) * live
+        index = np.clip(index, 0, count - 1)
+        rows = np.arange(BLOCKS)[None, None, :]
+        score = (value[rows, index] * valid).sum(axis=2) / live.sum()
+        self.lean = score.argmax(axis=0)
+        self.best = score.max(axis=0)
+        capped = np.clip(kink, -4 * noise, 4 * noise) / noise
+        total = np.zeros((len(self.drift), count))
+        for c in range(capped.shape[2]):
+            total += (capped[..., c][rows, index] * valid).sum(axis=2) ** 2
+        together = np.sqrt(total / max(1, live.sum()))
+        faint = together.max(axis=0)
+        self.lean = np.where(self.best > 0.3, self.lean, together.argmax(axis=0))
+        self.faint = faint
+        slanted = np.rint(offsets[None, :] + self.drift[self.lean][None, :] * t[:, None]).astype(np.intp)
+        slanted = np.clip(slanted, 0, count - 1)
+        height = np.log1p(size / noise)[np.arange(BLOCKS)[:, None], slanted] * live[:, None]
+        self.power = height.sum(axis=0) / live.sum()
+
+    def lines(self, least: float, far: float) -> list[int]:
+        """Where lines are, from outside in."""
+        return [at for at in _peaks(self.power, 3) if self._is_line(at, least, at < self.outer - far)]
+
+    def _is_line(self, at: int, least: float, far: bool) -> bool:
+        """Faint lines and those far outside, where other things lie, must go all along the side."""
+        if self.height(at) <= LEAST_STEP:
+            return False
+        if self.best[at] >= least and not far:
+            return True
+        return bool(max(self.best[at] / least, self.faint[at] / FAINT) >= 1 and self.agree(at) > ALONG)
+
+    def agree(self, at: int) -> float:
+        """The share of blocks that step the same way as all of them together."""
+        index, _ = self._rows(at, 0, 0)
+        kink = self.kink[np.arange(BLOCKS), index[:, 0]][self.live]
+        capped = np.clip(kink, -4 * self.noise, 4 * self.noise)
+        way = capped.mean(axis=0)
+        return float((capped @ way > 0).mean())
+
+    def line(self, at: int) -> Array:
+        return np.asarray(at + float(self.drift[self.lean[at]]) * self.t)
+
+    def ends(self, at: int) -> tuple[float, float]:
+        slant = float(self.drift[self.lean[at]])
+        return at - slant / 2, at + slant / 2
+
+    def _rows(self, at: int, lo: int, hi: int) -> tuple[Array, Array]:
+        index = np.rint(self.line(at)).astype(np.intp)[:, None] + np.arange(lo, hi + 1)
+        good = (index >= 0) & (index < self.kink.shape[1])
+        return np.clip(index, 0, self.kink.shape[1] - 1), good
+
+    def height(self, at: int) -> float:
+        """Levels of the step."""
+        index, _ = self._rows(at, -1, 1)
+        rows = np.arange(BLOCKS)[:, None]
+        kink = self.kink[rows, index][self.live]
+        alone = np.sqrt((kink**2).sum(axis=2)).max(axis=1)
+        together = np.abs(kink.mean(axis=0)).max()
+        # The largest of a few noisy values is not nought where there is no step at all.
+        alone = np.sqrt(np.maximum(alone**2 - (2.5 * self.noise) ** 2, 0))
+        return float(max(together, np.median(alone)))
+
+    def change(self, at: int, lo: int, hi: int) -> float:
+        """Levels by which the ground changes between two distances (samples, inwards) from a line."""
+        index, good = self._rows(at, lo, hi)
+        rows = np.arange(BLOCKS)[:, None]
+        use = self.live & (good & self.band.clear[rows, index]).all(axis=1)
+        if use.sum() < 4:
+            return 0.0
+        profile = self.band.profile[rows, index][use].mean(axis=0)
+        return float(np.abs(profile.max(axis=0) - profile.min(axis=0)).max())
 
 
-def _onset(lidward: Array, band: Band, t: Array, mm: float) -> tuple[float, float, float] | None:
+def _outshone(steps: Steps, at: int, other: int, heights: dict[int, float], mm: float) -> bool:
+    """Whether a line is but the fringe of another: its shadow's flank, or what compression leaves about it.
+
+    A shadow is a ramp up to the print: no step in it is high beside what changes between it and the print.
+    """
+    off, more = (other - at) / mm, heights[other] / heights[at]
+    if (abs(off) < max(LOBE_MM, LOBE / mm) and more > OVER) or (0 < off < GHOST_MM and more > GHOST):
+        return True
+    if not 0 < off < GLARE_MM or more < SHARPER or steps.best[other] < 0.7:
+        return False
+    if off > SHADOW_MM and (more < GHOST or steps.best[other] < 0.9):
+        return False
+    reach = max(3, round(0.3 * mm))
+    return heights[at] < SOFT * steps.change(at, -reach, max(reach, other - at - round(0.2 * mm)))
+
+
+def _onset(
+    lidward: Array, band: Band, t: Array, mm: float, middle: float
+) -> tuple[float, float, float] | None:
     """Offset at the middle and slant of the line at which, from outside, the lid ends for good; and the
     share of blocks that agree.
     """
-    outer = max(4, int(band.outer * 0.5))
+    outer = max(4, int(middle * 0.5))
     quiet = lidward[:, :outer][band.clear[:, :outer]]
     limit = max(4.0, 4.0 * float(np.median(quiet))) if quiet.size else 4.0
     beyond = (lidward > limit) & band.clear
@@ -156,37 +260,29 @@ def _onset(lidward: Array, band: Band, t: Array, mm: float) -> tuple[float, floa
     return float(line[0]), float(line[1]), float((agree & has).sum() / max(1, len(t)))
 
 
-def _peaks(best: Array, enough: float, apart: int) -> list[int]:
-    """Local maxima of at least `enough`, from outside to inside."""
-    found = []
-    at = 0
-    while at < len(best):
-        if best[at] >= enough:
-            peak = at + int(best[at : at + apart].argmax())
-            found.append(peak)
-            at = peak + apart
-        else:
-            at += 1
-    return found
+def _peaks(values: Array, apart: int) -> list[int]:
+    """Where a value is the largest among its neighbours within `apart`, from outside to inside."""
+    values = values[None, :].astype(np.float32)
+    highest = cv2.dilate(values, np.ones((1, 2 * apart + 1), np.uint8))
+    return [int(at) for at in np.flatnonzero(values >= highest)]
 
 
 def _fit(band: Band, mm: float) -> Side | None:
     """A straight line through the blocks' own sub-pixel steps, the outliers weighted down."""
-    sigma = max(0.8, mm / 12)
-    size = band.profile.shape[1]
-    steps = strength(slope(band.profile, sigma)) * band.clear
-    middle = (size - 1) / 2
-    weight = np.exp(-(((np.arange(size) - middle) / (0.45 * size)) ** 2))
-    peak = (steps * weight).argmax(axis=1)
-    peak = np.clip(peak, 1, size - 2)
+    steps = strength(kinks(band.profile, max(0.8, mm / 12))) * band.clear
+    size = steps.shape[1]
+    t = band.positions
+    offset, slant = _clearest_line(steps, t / band.length - 0.5)
+    guess = offset + slant * (t / band.length - 0.5)
+    near = np.abs(np.arange(size)[None, :] - guess[:, None]) <= max(1.5, 0.13 * mm)
+    peak = np.clip((steps * near).argmax(axis=1), 1, size - 2)
     rows = np.arange(BLOCKS)
     left, top, right = steps[rows, peak - 1], steps[rows, peak], steps[rows, peak + 1]
     bend = left - 2 * top + right
     at = peak + np.where(bend < 0, 0.5 * (left - right) / np.where(bend == 0, 1, bend), 0)
-    strong = (top > np.maximum(1.0, 1.2 * steps.mean(axis=1))) & (peak > 1) & (peak < size - 2)
+    strong = (top > np.maximum(0.3, 1.2 * steps.mean(axis=1))) & (peak > 1) & (peak < size - 2)
     if strong.sum() < 5:
         return None
-    t = band.positions
     line = _robust_line(t[strong], at[strong], np.minimum(top[strong], 40))
     error = at - (line[0] + line[1] * t)
     close = strong & (np.abs(error) < max(0.75, 0.06 * mm))
@@ -194,11 +290,6 @@ def _fit(band: Band, mm: float) -> Side | None:
         return None
     line = np.polyfit(t[close], at[close], 1, w=np.sqrt(np.minimum(top[close], 40)))[::-1]
     error = at[close] - (line[0] + line[1] * t[close])
-    ragged = strong & (top > 4) & (at - (line[0] + line[1] * t) < -0.18 * mm)
-    if ragged.sum() > 0.2 * strong.sum():
-        # A deckle edge, say: the print reaches as far as its teeth do.
-        away = at[strong] - (line[0] + line[1] * t[strong])
-        line = np.array([line[0] + float(np.percentile(away, 8)), line[1]])
     ends = [
         band.start + band.along * s + band.inward * (line[0] + line[1] * s - band.outer)
         for s in (0, band.length)
@@ -213,6 +304,25 @@ def _fit(band: Band, mm: float) -> Side | None:
         seen=band.seen,
         length=band.length,
     )
+
+
+def _clearest_line(steps: Array, t: Array) -> tuple[float, float]:
+    """Offset at the middle and slant of the line on which most blocks have a step, near the band's middle."""
+    size = steps.shape[1]
+    usual = np.median(steps, axis=1, keepdims=True)
+    value = steps / (steps + 3 * usual + 0.5)
+    middle = (size - 1) / 2
+    spread = min(4.0, middle / 2)
+    best, where = -1.0, (middle, 0.0)
+    offsets = np.arange(1, size - 1)
+    weight = np.exp(-(((offsets - middle) / (0.6 * size)) ** 2))
+    for slant in np.arange(-spread, spread + 0.1, 0.5):
+        index = np.clip(np.rint(offsets[:, None] + slant * t[None, :]).astype(np.intp), 0, size - 1)
+        score = value[np.arange(len(t))[None, :], index].sum(axis=1) * weight
+        n = int(score.argmax())
+        if score[n] > best:
+            best, where = float(score[n]), (float(offsets[n]), float(slant))
+    return where
 
 
 def _robust_line(t: Array, at: Array, weight: Array) -> Array:

@@ -43,6 +43,12 @@ def sides(quad: Quad) -> tuple[float, float]:
     return float(edge[0] + edge[2]) / 2, float(edge[1] + edge[3]) / 2
 
 
+def grown(quad: Quad, by: float) -> Quad:
+    """The rectangle with every side moved outwards."""
+    across, down = (edge / np.hypot(*edge) for edge in (quad[1] - quad[0], quad[3] - quad[0]))
+    return np.asarray(quad + by * np.array([-across - down, across - down, across + down, down - across]))
+
+
 def clip(a: Quad, b: Quad) -> Points:
     """What two convex polygons share; no points where they share nothing."""
     area, shared = cv2.intersectConvexConvex(a.astype(np.float32), b.astype(np.float32))

@@ -8,8 +8,6 @@ import numpy as np
 
 from bridge.scans.arrays import Array
 
-NARROWEST_BORDER_MM = 2.4
-
 
 @dataclass(frozen=True)
 class Ground:
@@ -51,11 +49,11 @@ class Ground:
         uneven = float(np.nanmedian(np.abs(near - level))) if level else 0.0
         return bool(3 < level < 90 and uneven < 0.3 * level + 1.5 and far < 0.6 * level)
 
-    def costs(self, onset: Array, where: Array, support: float, soft: bool) -> bool:
+    def costs(self, onset: Array, where: Array, support: float) -> bool:
         """Whether to crop at `where`, when the lid ends at `onset`, would cut off a part of the print.
 
         A strip too narrow for a border counts as shadow even where it does not fade, and so does a wider one
-        that begins softly and nowhere is even: paper begins sharply, or is even behind the shadow on it.
+        that is nowhere even, outside a line that is seen all along: paper is even behind the shadow on it.
         """
         deep = float(np.median(where - onset)) / self.mm
         if deep < 0.4:
@@ -64,9 +62,9 @@ class Ground:
             return True
         if self.fades(onset, where):
             return deep > 1.0 and support < 0.55
-        if deep <= (NARROWEST_BORDER_MM if soft and support > 0.8 else 1.6):
+        if deep <= 1.6:
             return False
-        return not (soft and support > 0.55 and deep < 4 and not self._even(where, deep))
+        return not (support > 0.7 and deep < 4 and not self._even(where, deep))
 
     def _even(self, where: Array, deep: float) -> bool:
         """Whether the inner part of a strip is of one tone. Glare nearly is; it is brighter than lids."""

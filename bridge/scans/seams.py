@@ -13,22 +13,22 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from bridge.scans import edges
+from bridge.scans import joint
 from bridge.scans.arrays import Array
-from bridge.scans.band import Scene, sharpness, take_band
+from bridge.scans.band import Scene, sharpness
 from bridge.scans.geometry import Points, Quad
+from bridge.scans.joint import Joint
 
 # Nearer to an outline than the lesser prints are wide, a line belongs to a picture; without a notch, sooner.
 LEAST_MM = 24.0
 LEAST_ALONE_MM = 35.0
-STRIP_MM = 4.0
 BLOCKS = 40
 NOTCH = 0.045
-NOTCHED, WHOLE = 0.6, 0.93
+NOTCHED, WHOLE, PERHAPS = 0.6, 0.93, 0.65
 MOST_LINES = 3
-BAR_MM = 0.95
-DARK = 150.0
-LIDLIKE = 45.0
+MOST_LOOKS = 6
+EQUAL_MM, HALF_MM = 1.2, 0.8
+LONGEST = 1.75
 
 
 # What a side of a part is: the piece's own outline, a seam, or a seam with a gap or a bar in it.
@@ -168,29 +168,55 @@ class _Patch:
         if wide < 2 * least or high < 12 * self.mm:
             return None
         support, shared, notch, through = self._support(pixels, inside)
+        all_support = support.copy()
         notched = notch > NOTCH
         inner = support[int(least) : -int(least)]
         ruled = _peaks(inner, 0.8 * float(inner.max()), round(2 * self.mm)) > MOST_LINES
         alone = round(LEAST_ALONE_MM * self.mm)
         open_ = (support * through)[alone:-alone]
         self.doubt[box] = max(self.doubt[box], float(open_.max()) if open_.size else 0.0)
-        whole = (support >= WHOLE) & through & (not ruled)
-        whole[:alone] = whole[-alone:] = False
+        perhaps = (support >= PERHAPS) & through
+        perhaps[:alone] = perhaps[-alone:] = False
         base = box.x0 if upright else box.y0
+        again = np.zeros(wide, bool)
         if expected is not None and expected.upright == upright:
-            whole |= (np.abs(np.arange(wide) + base - expected.stop) < 1.5 * self.mm) & (support > 0.6)
-        support[~np.where(notched, support >= NOTCHED, whole) | (shared < 0.1)] = 0
+            again = (np.abs(np.arange(wide) + base - expected.stop) < 1.5 * self.mm) & (support > 0.6)
+        support[~np.where(notched, support >= NOTCHED, perhaps | again) | (shared < 0.1)] = 0
         support[: int(least)] = 0
         support[-int(least) :] = 0
-        for _ in range(3):
+        for _ in range(MOST_LOOKS):
             at = int((support + 0.3 * np.minimum(notch, 1) * (support > 0)).argmax())
             if support[at] == 0:
                 return None
-            strip = self._strip(box, upright, at, bool(notched[at]))
-            if strip is not None:
-                return Cut(upright, base + strip[0], base + strip[1], float(support[at]), bool(notched[at]))
+            seen = self._look(box, upright, at)
+            if seen is not None:
+                place = at + 0.5 + seen.moved / self.scale
+                if bool(notched[at]):
+                    good = _parts_notched(seen)
+                elif again[at]:
+                    good = _parts_again(seen)
+                else:
+                    good = _parts_whole(
+                        seen,
+                        float(support[at]),
+                        abs(place - wide / 2) / self.mm,
+                        _equal(all_support, place, high, self.mm),
+                        ruled,
+                    )
+                if good:
+                    lo, hi = (place + edge / self.scale for edge in seen.strip)
+                    return Cut(upright, base + lo, base + hi, float(support[at]), bool(notched[at]))
             support[max(0, at - int(self.mm)) : at + int(self.mm) + 1] = 0
         return None
+
+    def _look(self, box: Box, upright: bool, at: int) -> Joint | None:
+        first, last = self._shared(box, upright, at)
+        if upright:
+            ends = np.array([[box.x0 + at + 0.5, last], [box.x0 + at + 0.5, first]], float)
+        else:
+            ends = np.array([[first, box.y0 + at + 0.5], [last, box.y0 + at + 0.5]], float)
+        a, b = self.origin + (ends @ np.stack([self.along, self.down])) * self.scale
+        return joint.look(self.scene, a, b)
 
     def _support(self, pixels: Array, inside: Array) -> tuple[Array, Array, Array, Array]:
         """At each column: the share of blocks with a step there, of those that have print on both sides;
@@ -221,25 +247,6 @@ class _Patch:
         through = (near & begins).any(axis=0) & (near & ends).any(axis=0)
         return best, both.mean(axis=0), one.mean(axis=0), through
 
-    def _strip(self, box: Box, upright: bool, at: int, notched: bool) -> tuple[float, float] | None:
-        """Where a gap or a bar begins and ends about a seam, in patch pixels from the box's corner; the
-        same place twice where there is none. None where the line is not straight and sharp at full size.
-        """
-        first, last = self._shared(box, upright, at)
-        if upright:
-            ends = np.array([[box.x0 + at + 0.5, last], [box.x0 + at + 0.5, first]], float)
-        else:
-            ends = np.array([[first, box.y0 + at + 0.5], [last, box.y0 + at + 0.5]], float)
-        a, b = self.origin + (ends @ np.stack([self.along, self.down])) * self.scale
-        side = edges.find_side(self.scene, None, a, b, (1.6, 1.6), clearest=True)
-        if side is None or (not notched and (side.support < 0.55 or side.scatter > 0.03 * self.scene.mm)):
-            return (at + 0.5, at + 0.5) if notched else None
-        inward = np.array([-side.along[1], side.along[0]])
-        moved = float((side.point - (a + b) / 2) @ inward) / self.scale
-        half = side.along * side.length / 2
-        lo, hi = _even_run(self.scene, side.point - half, side.point + half)
-        return at + 0.5 + moved + lo / self.scale, at + 0.5 + moved + hi / self.scale
-
     def _shared(self, box: Box, upright: bool, at: int) -> tuple[float, float]:
         """From where to where there is print on both sides of a seam, in patch pixels."""
         inside = self.inside[box.y0 : box.y1, box.x0 : box.x1]
@@ -251,6 +258,51 @@ class _Patch:
         if len(both) < 8 * self.mm:
             return float(base), float(end)
         return float(base + both[0]), float(base + both[-1] + 1)
+
+
+def _parts_notched(seen: Joint) -> bool:
+    """Where the outline itself steps, two prints are likely, and the line may lean with one of them."""
+    if seen.has_strip:
+        return seen.hit > 0.6
+    return seen.hit > 0.85 and seen.top > 0.5 and seen.alike < 0.5 and seen.lean < 0.7
+
+
+def _parts_again(seen: Joint) -> bool:
+    return seen.has_strip or (seen.hit > 0.7 and seen.alike < 0.5 and seen.lean < 0.3)
+
+
+def _parts_whole(seen: Joint, support: float, halves: float, equal: bool, ruled: bool) -> bool:
+    """Prints that lie flush at both ends are as long as each other, hence mostly of one format.
+
+    The line is to divide the piece equally (`halves`: mm off the middle); elsewhere it is hardly believed.
+    """
+    if seen.has_strip:
+        return support >= WHOLE and not ruled
+    if seen.alike > 0.4 or seen.hit < 0.9:
+        return False
+    if halves < HALF_MM and seen.top > 0.7 and seen.lean < 0.1:
+        return True
+    if seen.hit < 0.95:
+        return False
+    if equal:
+        return seen.top > 0.75 and seen.lean < 0.2
+    return seen.top > 0.95 and seen.lean < 0.1 and support >= WHOLE and not ruled
+
+
+def _equal(support: Array, at: float, high: float, mm: float) -> bool:
+    """Whether a line is one of those that divide a piece into two to four prints of one format, all seen."""
+    wide = len(support)
+    slack = round(EQUAL_MM * mm)
+    for count in (2, 3, 4):
+        cell = wide / count
+        # In a grid the prints are a part of the piece's height.
+        if not any(max(cell, high / rows) <= LONGEST * min(cell, high / rows) for rows in (1, 2, 3)):
+            continue
+        lines = [round(n * cell) for n in range(1, count)]
+        seen = all(float(support[n - slack : n + slack + 1].max()) >= PERHAPS for n in lines)
+        if seen and min(abs(at - n) for n in lines) <= slack:
+            return True
+    return False
 
 
 def _best_slanted(value: Array, spread: int) -> Array:
@@ -291,40 +343,6 @@ def _halves(box: Box, cut: Cut) -> tuple[Box, Box]:
 def _slender(box: Box) -> bool:
     """Longer than prints are: a slice of a picture rather than a neighbour."""
     return max(box.size) > 2.4 * min(box.size)
-
-
-def _even_run(scene: Scene, a: Points, b: Points) -> tuple[float, float]:
-    """The strip about a line that is even all along: a gap or a bar. Offsets in scan pixels."""
-    reach = STRIP_MM * scene.mm
-    band = take_band(scene.pixels, None, a, b, reach, reach, 1.0)
-    if band is None:
-        return 0.0, 0.0
-    grey = band.profile.mean(axis=2)
-    spread = np.percentile(grey, 80, axis=0) - np.percentile(grey, 20, axis=0)
-    usual = float(np.median(spread))
-    even = spread < min(12.0, 0.35 * usual)
-    middle = int(band.outer)
-    near = max(2, round(0.3 * scene.mm))
-    starts = [n for n in range(max(0, middle - near), middle + near + 1) if n < len(even) and even[n]]
-    if not starts:
-        return 0.0, 0.0
-    lo = hi = min(starts, key=lambda n: abs(n - middle))
-    while lo > 0 and even[lo - 1]:
-        lo -= 1
-    while hi < len(even) - 1 and even[hi + 1]:
-        hi += 1
-    if lo == 0 or hi == len(even) - 1:
-        return 0.0, 0.0
-    start, stop = lo - 1.0 - band.outer, hi + 1.0 - band.outer
-    tone = np.median(band.profile[:, lo : hi + 1], axis=(0, 1))
-    if float(tone.mean()) < DARK:
-        # Next to dark content the end of a bar is not to be seen: take no more than bars are wide.
-        if stop - start > 1.5 * scene.mm:
-            start, stop = max(start, -BAR_MM * scene.mm), min(stop, BAR_MM * scene.mm)
-    elif scene.lid is None or np.abs(tone - scene.lid.mean(axis=(0, 1))).max() > LIDLIKE:
-        # A strip of even sky is neither gap nor bar.
-        return 0.0, 0.0
-    return start, stop
 
 
 def _axes(quad: Quad) -> tuple[Points, Points, Points]:

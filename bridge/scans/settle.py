@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ from bridge.scans.arrays import Array
 from bridge.scans.band import Scene
 from bridge.scans.bars import Bars
 from bridge.scans.edges import Side
-from bridge.scans.geometry import Points, Quad, meet
+from bridge.scans.geometry import Points, Quad, meet, tilt
 from bridge.scans.seams import OWN, Leaf
 
 AGREE = math.radians(0.3)
@@ -21,15 +22,18 @@ BORDER_MM = 1.5
 FOOT_MM = 26.0
 UNSURE = 0.75
 DOUBT = 0.8
+CLEAR = 0.6
 
 
 @dataclass
 class Found:
-    """A print: `bounded` when at least one side was seen to end against the lid."""
+    """A print: `bounded` when it was clearly seen to end against the lid; `reach` is by how many
+    millimetres a side lies outside its rough place."""
 
     quad: Quad
     confidence: float
     bounded: bool
+    reach: float
     notes: list[str] = field(default_factory=list)
 
 
@@ -48,18 +52,29 @@ class Line:
 def settle(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars) -> Found:
     lines = [_line(scene, blocked, leaf, bars, n) for n in range(4)]
     _look_for_borders(scene, blocked, leaf, lines)
+    differ = _borders_differ(lines, leaf, scene.mm)
+    _lend_borders(leaf, lines, scene.mm)
     quad = _agree(lines, leaf.quad, BAR_WEDGE_MM * scene.mm)
     facing = [line.side for line, edge in zip(lines, leaf.edges, strict=True) if line.side and edge == "own"]
-    seen = sum(side.support > 0.35 or side.straight > 0.6 for side in facing)
-    bounded = seen >= min(2, max(1, len(facing)))
+    bounded = _is_bounded(facing, quad)
     confidence = _confidence(lines, leaf)
-    if _borders_differ(lines, leaf, scene.mm):
+    if differ:
         confidence = min(confidence, UNSURE)
     notes = []
     if leaf.doubt > DOUBT:
         confidence = min(confidence, UNSURE)
         notes.append("may be more than one photo")
-    return Found(quad, confidence, bounded, notes)
+    reach = max(_outward(line, leaf.quad, n) for n, line in enumerate(lines)) / scene.mm
+    return Found(quad, confidence, bounded, reach, notes)
+
+
+def _is_bounded(facing: list[Side], quad: Quad) -> bool:
+    """Whether these sides are a print's: two of them clear, or one, where the print fills the rest of the
+    glass and hence lies straight. A roof against the sky is a side, too."""
+    clear = [side for side in facing if side.support > CLEAR or side.straight > 0.8]
+    if len(facing) == 1:
+        return len(clear) == 1 and clear[0].support > 0.85 and abs(tilt(quad)) < 3.0
+    return len(clear) >= 2
 
 
 def _line(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars, n: int) -> Line:
@@ -94,6 +109,19 @@ def _look_for_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line
             )
             if _outward(found, leaf.quad, n) > BORDER_MM * scene.mm:
                 lines[n] = found
+
+
+def _lend_borders(leaf: Leaf, lines: list[Line], mm: float) -> None:
+    """Where two sides have the same border, and another seems to have none, it has the lid's own tone."""
+    out = [_outward(line, leaf.quad, n) / mm for n, line in enumerate(lines)]
+    seen = sorted(width for width in out if BORDER_MM < width < 8)
+    alike = [(a + b) / 2 for a, b in itertools.pairwise(seen) if b - a < 0.5]
+    if not alike:
+        return
+    for n, line in enumerate(lines):
+        if out[n] < 0.6 and leaf.edges[n] == "own" and not line.bar and not line.off:
+            outward = np.array([line.along[1], -line.along[0]])
+            line.point = line.point + outward * (alike[0] - out[n]) * mm
 
 
 def _borders_differ(lines: list[Line], leaf: Leaf, mm: float) -> bool:

@@ -1,0 +1,124 @@
+"""A line that may part two prints, looked at closely: does one print end here, and another begin?
+
+Where two prints meet every stretch has a step, as sharp as the scanner can see, on one straight line along
+the prints' sides; and what lies on one side of it knows nothing of the other. Lines in pictures are bent a
+little, soft or gone for a while, lean, or have the same light and shade on both sides.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from bridge.scans import edges
+from bridge.scans.arrays import Array
+from bridge.scans.band import Scene, kinks, strength, take_band
+from bridge.scans.geometry import Points
+
+REACH_MM = 1.2
+SKIP_MM = 0.34
+STRIP_MM = 4.0
+BAR_MM = 0.95
+DARK = 150.0
+LIDLIKE = 45.0
+
+
+@dataclass(frozen=True)
+class Joint:
+    """The line from `start` to `end` in scan pixels.
+
+    `hit` is the share of blocks that have a step there, `top` of those whose step stands out from all about
+    it (0 to 1), `alike` the correlation of what runs along its two sides (-1 to 1), `lean` degrees off the
+    rough line, `moved` pixels from it, inwards; `strip` where an even gap or bar begins and ends beside it,
+    in scan pixels from the line; the same twice if there is none.
+    """
+
+    start: Points
+    end: Points
+    hit: float
+    top: float
+    alike: float
+    lean: float
+    moved: float
+    strip: tuple[float, float]
+
+    @property
+    def has_strip(self) -> bool:
+        return self.strip[1] - self.strip[0] > 0.5
+
+
+def look(scene: Scene, a: Points, b: Points) -> Joint | None:
+    """The joint near the line from `a` to `b`; None where there is nothing sharp."""
+    side = edges.find_side(scene, None, a, b, (1.6, 1.6), clearest=True)
+    if side is None:
+        return None
+    half = side.along * side.length / 2
+    start, end = side.point - half, side.point + half
+    reach = REACH_MM * scene.mm
+    band = take_band(scene.pixels, None, start, end, reach, reach, 1.0)
+    if band is None:
+        return None
+    steps = strength(kinks(band.profile, 1.0))
+    middle = round(band.outer)
+    here = steps[:, middle - 1 : middle + 2].max(axis=1)
+    skip = max(2, round(SKIP_MM * scene.mm))
+    around = np.concatenate([steps[:, : middle - skip], steps[:, middle + skip + 1 :]], axis=1)
+    rough = (b - a) / np.hypot(*(b - a))
+    lean = math.degrees(math.asin(float(rough[0] * side.along[1] - rough[1] * side.along[0])))
+    return Joint(
+        start,
+        end,
+        hit=float((here > np.maximum(1.0, 1.5 * np.median(steps, axis=1))).mean()),
+        top=float(((here[:, None] > around).mean(axis=1) > 0.95).mean()),
+        alike=_alike(band.profile, middle, skip),
+        lean=abs(lean),
+        moved=float((side.point - (a + b) / 2) @ np.array([-rough[1], rough[0]])),
+        strip=_even_run(scene, start, end),
+    )
+
+
+def _alike(profile: Array, middle: int, skip: int) -> float:
+    """How much the light and shade along one side of a line are those along the other."""
+    wide = skip + 1
+    sides = [profile[:, middle - skip - wide : middle - skip], profile[:, middle + skip + 1 :][:, :wide]]
+    one, other = (
+        (mean - cv2.blur(mean, (1, 9))).ravel() for mean in (np.asarray(s.mean(axis=1)) for s in sides)
+    )
+    return float((one * other).sum() / math.sqrt(float((one**2).sum() * (other**2).sum()) + 1e-9))
+
+
+def _even_run(scene: Scene, a: Points, b: Points) -> tuple[float, float]:
+    """The strip about a line that is even all along: a gap or a bar. Offsets in scan pixels."""
+    reach = STRIP_MM * scene.mm
+    band = take_band(scene.pixels, None, a, b, reach, reach, 1.0)
+    if band is None:
+        return 0.0, 0.0
+    grey = band.profile.mean(axis=2)
+    spread = np.percentile(grey, 80, axis=0) - np.percentile(grey, 20, axis=0)
+    usual = float(np.median(spread))
+    even = spread < min(12.0, 0.35 * usual)
+    middle = int(band.outer)
+    near = max(2, round(0.3 * scene.mm))
+    starts = [n for n in range(max(0, middle - near), middle + near + 1) if n < len(even) and even[n]]
+    if not starts:
+        return 0.0, 0.0
+    lo = hi = min(starts, key=lambda n: abs(n - middle))
+    while lo > 0 and even[lo - 1]:
+        lo -= 1
+    while hi < len(even) - 1 and even[hi + 1]:
+        hi += 1
+    if lo == 0 or hi == len(even) - 1:
+        return 0.0, 0.0
+    start, stop = lo - 1.0 - band.outer, hi + 1.0 - band.outer
+    tone = np.median(band.profile[:, lo : hi + 1], axis=(0, 1))
+    if float(tone.mean()) < DARK:
+        # Next to dark content the end of a bar is not to be seen: take no more than bars are wide.
+        if stop - start > 1.5 * scene.mm:
+            start, stop = max(start, -BAR_MM * scene.mm), min(stop, BAR_MM * scene.mm)
+    elif scene.lid is None or np.abs(tone - scene.lid.mean(axis=(0, 1))).max() > LIDLIKE:
+        # A strip of even sky is neither gap nor bar.
+        return 0.0, 0.0
+    return start, stop
