@@ -112,7 +112,9 @@ def _search(
             continue
         if any(_outshone(steps, at, other, heights, mm) for other in lines if other != at):
             continue
-        if onset is not None and ground.costs(onset[0] + onset[1] * t, where, support):
+        if onset is not None and ground.costs(
+            onset[0] + onset[1] * t, where, support, steps.nothing(onset[0], 0.5 * mm)
+        ):
             break
         return steps.ends(at), True, 0.0
     if onset is None:
@@ -178,6 +180,11 @@ class Steps:
         if self.best[at] >= least and not far:
             return True
         return bool(max(self.best[at] / least, self.faint[at] / FAINT) >= 1 and self.agree(at) > ALONG)
+
+    def nothing(self, at: float, about: float) -> bool:
+        """Whether there is no step about a place, however faint."""
+        lo, hi = (min(max(0, int(place)), len(self.best) - 1) for place in (at - about, at + about))
+        return bool(self.best[lo : hi + 1].max() < 0.3 and self.faint[lo : hi + 1].max() < FAINT)
 
     def agree(self, at: int) -> float:
         """The share of blocks that step the same way as all of them together."""

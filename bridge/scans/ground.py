@@ -8,6 +8,8 @@ import numpy as np
 
 from bridge.scans.arrays import Array
 
+WIDEST_SHADOW_MM, NARROWEST_BORDER_MM = 1.6, 2.4
+
 
 @dataclass(frozen=True)
 class Ground:
@@ -49,11 +51,12 @@ class Ground:
         uneven = float(np.nanmedian(np.abs(near - level))) if level else 0.0
         return bool(3 < level < 90 and uneven < 0.3 * level + 1.5 and far < 0.6 * level)
 
-    def costs(self, onset: Array, where: Array, support: float) -> bool:
+    def costs(self, onset: Array, where: Array, support: float, soft: bool) -> bool:
         """Whether to crop at `where`, when the lid ends at `onset`, would cut off a part of the print.
 
-        A strip too narrow for a border counts as shadow even where it does not fade, and so does a wider one
-        that is nowhere even, outside a line that is seen all along: paper is even behind the shadow on it.
+        A strip too narrow for a border counts as shadow even where it does not fade, the more where it begins
+        softly; and so does a wider one that is nowhere even, outside a line that is seen all along: paper is
+        even behind the shadow on it.
         """
         deep = float(np.median(where - onset)) / self.mm
         if deep < 0.4:
@@ -62,7 +65,7 @@ class Ground:
             return True
         if self.fades(onset, where):
             return deep > 1.0 and support < 0.55
-        if deep <= 1.6:
+        if deep <= (NARROWEST_BORDER_MM if soft and support > 0.8 else WIDEST_SHADOW_MM):
             return False
         return not (support > 0.7 and deep < 4 and not self._even(where, deep))
 

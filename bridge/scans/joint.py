@@ -21,6 +21,7 @@ from bridge.scans.geometry import Points
 REACH_MM = 1.2
 SKIP_MM = 0.34
 STRIP_MM = 4.0
+NARROWEST_MM = 0.2
 BAR_MM = 0.95
 DARK = 150.0
 LIDLIKE = 45.0
@@ -113,6 +114,8 @@ def _even_run(scene: Scene, a: Points, b: Points) -> tuple[float, float]:
     if lo == 0 or hi == len(even) - 1:
         return 0.0, 0.0
     start, stop = lo - 1.0 - band.outer, hi + 1.0 - band.outer
+    if stop - start < NARROWEST_MM * scene.mm:
+        return 0.0, 0.0
     tone = np.median(band.profile[:, lo : hi + 1], axis=(0, 1))
     if float(tone.mean()) < DARK:
         # Next to dark content the end of a bar is not to be seen: take no more than bars are wide.

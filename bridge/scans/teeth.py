@@ -13,7 +13,7 @@ from bridge.scans.band import Scene, kinks, take_band
 from bridge.scans.geometry import Points
 
 BIN_MM = 0.25
-OUTSIDE_MM, INSIDE_MM = 2.4, 1.9
+OUTSIDE_MM, INSIDE_MM = 2.4, 1.25
 LEAST, LEAST_MM, MOST_MM = 3.5, 0.3, 1.2
 BLUR_MM = 0.08
 UNREST, SHARE = 0.35, 0.2
@@ -38,7 +38,7 @@ def teeth(scene: Scene, blocked: Array | None, a: Points, b: Points) -> float:
     column = np.minimum(energy, 25 * np.median(energy, axis=0) + 1).mean(axis=0)
     middle, px = band.outer / step, mm / step
     lid = float(np.median(column[: int(middle - MOST_MM * px)]))
-    if float(np.median(column[int(middle + 0.9 * px) :])) > EVEN * lid:
+    if float(np.median(column[int(middle + 0.85 * px) :])) > EVEN * lid:
         return 0.0
     excess = column - lid
     near = excess[round(middle - LEAST_MM * px) : round(middle + LEAST_MM * px) + 1]
