@@ -41,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageProblem as problem:
         _complain(str(problem))
         return USAGE
+    except BrokenPipeError:  # whoever read along has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SOME_FAILED
 
 
 def _split(arguments: argparse.Namespace) -> int:
@@ -115,8 +118,8 @@ def _check_output(arguments: argparse.Namespace) -> None:
         raise UsageProblem(f"--output {output} is no folder") from None
     except OSError as error:
         raise UsageProblem(f"--output {output} cannot be made: {error.strerror}") from None
-    if not os.access(output, os.W_OK | os.X_OK):
-        raise UsageProblem(f"--output {output} may not be written; choose another")
+    if not os.access(output, os.R_OK | os.W_OK | os.X_OK):
+        raise UsageProblem(f"--output {output} may not be read and written; choose another")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -174,12 +177,17 @@ def _tell(scan: Path, answer: Answer) -> int:
     unsure = [str(n) for n, photo in enumerate(answer.photos, 1) if photo["confidence"] < 0.9]
     look = f", please look at {', '.join(unsure)}" if unsure else ""
     notes = f" ({'; '.join(dict.fromkeys(answer.notes))})" if answer.notes else ""
-    print(f"{scan}: {words}{look}{notes}", flush=True)
+    print(_printable(f"{scan}: {words}{look}{notes}"), flush=True)
     return 0
 
 
 def _complain(text: str) -> None:
-    print(f"bellpull scans: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    print(_printable(f"bellpull scans: {text}"), file=sys.stderr, flush=True)
+
+
+def _printable(text: str) -> str:
+    """On one line, and nothing a terminal would obey: names may hold any character."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class _Bar:
@@ -196,9 +204,10 @@ class _Bar:
             return
         passed = time.monotonic() - self.start
         rate = self.done / passed if self.done else 0.0
-        left = f"{(self.total - self.done) / rate:.0f} s left" if rate else "…"
+        minutes, seconds = divmod(round((self.total - self.done) / rate), 60) if rate else (0, 0)
+        left = f"{minutes}:{seconds:02} left" if rate else "…"
         filled = 24 * self.done // self.total
-        line = f"[{'#' * filled:<24}] {self.done}/{self.total}  {rate:.1f}/s  {left}"
+        line = f"[{'#' * filled:<24}] {self.done}/{self.total} scans  {rate:.1f}/s  {left}"
         print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:

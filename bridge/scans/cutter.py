@@ -29,6 +29,7 @@ from bridge.scans.job import Answer, Job
 
 PATIENCE_S = 180
 GRACE_S = 5
+MOST_ANSWER = 64 << 20
 HOME = str(
     Path(__file__).parents[2]
 )  # with -P: whatever lies in the folder one happens to be in is no module
@@ -134,7 +135,12 @@ class _Child:
             if not chunk:
                 raise ConnectionResetError
             received = (received + chunk).lstrip(b"\n")  # an empty line says: another page is done
-        return Answer(**json.loads(received))
+            if len(received) > MOST_ANSWER:
+                raise ConnectionResetError
+        try:
+            return Answer(**json.loads(received))
+        except (TypeError, ValueError):  # it is no longer itself
+            raise ConnectionResetError from None
 
     def end(self) -> int:
         """The exit code, negative for a signal."""

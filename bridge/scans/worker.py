@@ -22,6 +22,7 @@ from pathlib import Path
 from bridge.scans.job import Answer, Job
 from bridge.tools import landlock
 
+TOO_LARGE = "needs more memory than there is; scan at a lower resolution"
 MOST_MEMORY, LEAST_MEMORY = 8 << 30, 2 << 30
 OPENING = landlock.EXECUTE | landlock.READ_FILE
 MAKING = landlock.WRITE_FILE | landlock.READ_DIR | landlock.REMOVE_AND_MAKE | landlock.TRUNCATE
@@ -58,8 +59,10 @@ class Worker:
         except ScanProblem as problem:
             return Answer(str(problem))
         except MemoryError:
-            return Answer("needs more memory than there is; scan at a lower resolution")
+            return Answer(TOO_LARGE)
         except Exception as error:  # one scan's trouble must not become the next one's
+            if "memory" in str(error).lower():  # as OpenCV puts it
+                return Answer(TOO_LARGE)
             return Answer(f"cannot be split: {type(error).__name__}: {error}".splitlines()[0][:200])
 
     def _page_done(self) -> None:

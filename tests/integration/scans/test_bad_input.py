@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -173,9 +176,10 @@ def dry() -> Iterator[Cutter]:
 
 
 def asked(cutter: Cutter, path: Path) -> Answer:
+    """A cutter without a folder finds the photos and writes none."""
     descriptor = open_scan(path)
     try:
-        return cutter.split(descriptor, Job(path.name, dry_run=True))
+        return cutter.split(descriptor, Job(path.name))
     finally:
         os.close(descriptor)
 
@@ -199,3 +203,100 @@ def test_a_worker_that_stands_still_is_given_up(scan: Path, monkeypatch: pytest.
         child_of(impatient).send_signal(signal.SIGSTOP)
         assert "given up" in (asked(impatient, scan).problem or "")
         assert asked(impatient, scan).problem is None
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """200 million pixels in 200 kB, as a bomb below the limit would be."""
+    path = tmp_path_factory.mktemp("large") / "large.png"
+    row = b"\0" + bytes(3 * 10_000)
+    path.write_bytes(png_header(10_000, 20_000, zlib.compress(row * 20_000, 1)))
+    return path
+
+
+def test_a_scan_that_takes_too_long_costs_itself(large: Path, scan: Path) -> None:
+    with Cutter(None, patience=1) as impatient:
+        assert asked(impatient, large).problem == "took longer than 1 s and was given up"
+        assert impatient._child is None
+    with Cutter(None) as patient:
+        assert asked(patient, scan).problem is None
+
+
+def test_a_scan_that_eats_memory_costs_itself(large: Path, scan: Path, dry: Cutter) -> None:
+    assert asked(dry, scan).problem is None
+    status = Path(f"/proc/{child_of(dry).pid}/status").read_text()
+    used = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmSize"))
+    least = (used << 10) + (300 << 20)
+    resource.prlimit(child_of(dry).pid, resource.RLIMIT_AS, (least, least))
+    problem = asked(dry, large).problem or ""
+    assert "memory" in problem
+    assert len(problem.splitlines()) == 1
+    assert asked(dry, scan).problem is None
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(signal.SIGSEGV, "crashed the decoder (SIGSEGV)"), (signal.SIGKILL, "its process was killed")],
+)
+def test_a_crash_in_the_middle_costs_one_scan_and_leaves_nothing(
+    number: signal.Signals, words: str, large: Path, scan: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "crash"
+    out.mkdir()
+    with Cutter(out) as cutter_, ThreadPoolExecutor(1) as executor:
+        before = sorted(asked(cutter_, scan).files)
+        asking = executor.submit(asked, cutter_, large)
+        child = child_of(cutter_)
+        deadline = time.monotonic() + 30
+        while "large" not in str([fd.readlink() for fd in Path(f"/proc/{child.pid}/fd").iterdir()]):
+            assert time.monotonic() < deadline
+        child.send_signal(number)
+        assert words in (asking.result(60).problem or "")
+        assert sorted(path.name for path in out.iterdir()) == before
+        shutil.copy(scan, tmp_path / "next.png")
+        assert len(asked(cutter_, tmp_path / "next.png").files) == len(before) >= 1
+
+
+def test_control_characters_in_a_name_are_shown_not_obeyed(scan: Path, split: Run, tmp_path: Path) -> None:
+    good, bad = tmp_path / "red \x1b[31m\nink.png", tmp_path / "gone \x1b]0;owned\x07\r.png"
+    scan.rename(good)
+    done = split(good, bad)
+    assert done.returncode == 1
+    assert not any(c in done.stdout + done.stderr for c in "\x1b\x07\r")
+    [line], [complaint] = done.stdout.splitlines(), done.stderr.splitlines()
+    assert "red \\x1b[31m\\nink.png: " in line
+    assert "there is no such file" in complaint
+    assert len(list((tmp_path / "out").iterdir())) >= 1
+
+
+def test_a_name_that_looks_like_an_option_is_split(scan: Path, split: Run, tmp_path: Path) -> None:
+    scan.rename(tmp_path / "-scan.png")
+    done = split("--output", tmp_path / "out", "--sidecar", "--", "-scan.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {"-scan-1.png", "-scan.json"} <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_the_output_may_be_the_scans_own_folder(scan: Path, split: Run, tmp_path: Path) -> None:
+    before = scan.read_bytes()
+    assert split(scan, "--output", tmp_path).returncode == 0
+    assert (tmp_path / "scan-1.png").is_file()
+    assert scan.read_bytes() == before
+
+
+def test_a_missing_output_folder_is_made_with_all_above_it(scan: Path, split: Run, tmp_path: Path) -> None:
+    assert split(scan, "--output", tmp_path / "a" / "b").returncode == 0
+    assert (tmp_path / "a" / "b" / "scan-1.png").is_file()
+
+
+def test_an_output_in_a_folder_that_is_a_file_is_told(scan: Path, split: Run) -> None:
+    done = split(scan, "--output", scan / "out")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_whoever_stops_reading_along_sees_no_traceback(scan: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bridge.scans", "split", str(scan), "--output", str(tmp_path / "out")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == ""

@@ -106,9 +106,16 @@ def test_ctrl_c_leaves_no_half_files(scan: Path, tmp_path: Path) -> None:
     while not (out.exists() and any(out.glob("*.png"))):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    workers = [
+        child
+        for thread in Path(f"/proc/{process.pid}/task").iterdir()
+        for child in (thread / "children").read_text().split()
+    ]
+    assert workers
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
+    assert not [worker for worker in workers if Path(f"/proc/{worker}").exists()]
     assert said.count("\n") == 1, said
     left = sorted(path.name for path in out.iterdir())
     assert not [name for name in left if name.startswith(".")]
