@@ -169,7 +169,7 @@ class App:
         self._note(key, who, "asks which one this is")
 
     def _tell(self, key: str, sensor: str, text: str) -> None:
-        logger.info("%s: %s: %s", key, sensor, text)
+        logger.info("%s: %s", key, f"{sensor}: {text}" if sensor else text)
         self._note(key, "observed", text, sensor)
 
     def _bark(self, key: str, sensor: str, text: str) -> None:

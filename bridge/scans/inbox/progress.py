@@ -61,6 +61,7 @@ class Progress:
         self._due: asyncio.TimerHandle | None = None
         self._socket: tuple[int, str] | None = None
         self._met = asyncio.Event()
+        self._serving: set[asyncio.Task[Any]] = set()
 
     async def listen(self, folder: Path, *, mode: int) -> None:
         """OSError where the file system has no sockets. The folder's path may be longer than a socket's."""
@@ -84,6 +85,10 @@ class Progress:
             writer.close()
             return
         self._writers[writer] = 0
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         self._met.set()
         try:
             self._send()
@@ -150,6 +155,8 @@ class Progress:
         self._server.close()
         for writer in list(self._writers):
             writer.close()
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=LINGER)
         if self._socket is not None:
             fd, name = self._socket
             with suppress(OSError):

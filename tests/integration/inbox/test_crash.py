@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.inbox.conftest import SCANS, Folder, picture, the_same_end
+from tests.inbox import SCANS, Folder, picture, the_same_end
 
 CAMPAIGN = bool(os.environ.get("BELLPULL_CAMPAIGN"))
 ROUNDS, KILLS = (60, 8) if CAMPAIGN else (2, 3)
