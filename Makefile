@@ -67,6 +67,10 @@ bench-bridge: $(STAMP) ## (root) how fast and how small the bridge is, on a real
 	@tests/machine.sh
 	@$(BIN)/python -m benchmarks.bridge
 
+.PHONY: bench-watchdog
+bench-watchdog: $(STAMP) ## what one look of the watchdog costs; half a minute
+	@$(BIN)/python -m benchmarks.watchdog
+
 .PHONY: bench-homekit
 bench-homekit: $(STAMP) ## (root) against Homebridge, hap-nodejs and plain HAP-python; needs Node.js; a quarter of an hour
 	@$(BIN)/python -m benchmarks.homekit
