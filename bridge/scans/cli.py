@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from bridge.printable import printable
 from bridge.scans.batch import Batch
 from bridge.scans.inbox import command
 from bridge.scans.job import Answer, Job
 from bridge.scans.problem import UsageProblem
 
 DONE, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+LONGEST_LINE = 2000
 PACKAGES = {
     "numpy": "numpy",
     "cv2": "opencv-python-headless",
@@ -177,17 +179,12 @@ def _tell(scan: Path, answer: Answer) -> int:
     unsure = [str(n) for n, photo in enumerate(answer.photos, 1) if photo["confidence"] < 0.9]
     look = f", please look at {', '.join(unsure)}" if unsure else ""
     notes = f" ({'; '.join(dict.fromkeys(answer.notes))})" if answer.notes else ""
-    print(_printable(f"{scan}: {words}{look}{notes}"), flush=True)
+    print(printable(f"{scan}: {words}{look}{notes}", LONGEST_LINE), flush=True)
     return 0
 
 
 def _complain(text: str) -> None:
-    print(_printable(f"bellpull scans: {text}"), file=sys.stderr, flush=True)
-
-
-def _printable(text: str) -> str:
-    """On one line, and nothing a terminal would obey: names may hold any character."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    print(printable(f"bellpull scans: {text}", LONGEST_LINE), file=sys.stderr, flush=True)
 
 
 class _Bar:
