@@ -83,7 +83,8 @@ class Folder:
         return [name for name in self.files(self.output, "*.png") if "contact sheet" not in name]
 
     def whole(self, photo: str) -> bool:
-        return cv2.imread(str(self.output / photo)) is not None
+        content = np.frombuffer((self.output / photo).read_bytes(), np.uint8)
+        return cv2.imdecode(content, cv2.IMREAD_COLOR) is not None
 
 
 def the_same_end(folder: Folder, photos_each: int = 2) -> None:
