@@ -141,7 +141,7 @@ def _run(arguments: argparse.Namespace) -> int:
         failed += 1
     scans = [scan for scan in arguments.scans if scan not in there]
     bar = _Bar(len(scans))
-    previous = signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     batch = Batch(max(1, min(arguments.jobs, len(scans))), None if job.dry_run else arguments.output)
     try:
         for scan, answer in batch.split_all(scans, job):
