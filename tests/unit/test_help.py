@@ -9,7 +9,7 @@ import pytest
 from bridge import cli
 
 CHECKOUT = Path(__file__).parents[2]
-VERBS = ("init", "check", "apply", "run", "pair", "list", "set", "journal", "forget")
+VERBS = ("init", "check", "apply", "run", "pair", "list", "set", "journal", "watchdog", "forget")
 
 
 def shown_in(document: str) -> list[str]:
