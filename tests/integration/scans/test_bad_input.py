@@ -20,7 +20,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.scans import cutter
 from bridge.scans.cutter import Cutter
 from bridge.scans.files import open_scan
 from bridge.scans.job import Answer, Job
@@ -196,10 +195,11 @@ def test_a_worker_that_died_is_replaced_before_the_next_scan(scan: Path, dry: Cu
     assert asked(dry, scan).problem is None
 
 
-def test_a_worker_that_stands_still_is_given_up(scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cutter, "GRACE_S", 0)
-    with Cutter(None, patience=2) as impatient:
+def test_a_worker_that_stands_still_is_given_up(scan: Path) -> None:
+    with Cutter(None) as impatient:
         assert asked(impatient, scan).problem is None
+        assert impatient._child is not None
+        impatient._child.wire.settimeout(1)
         child_of(impatient).send_signal(signal.SIGSTOP)
         assert "given up" in (asked(impatient, scan).problem or "")
         assert asked(impatient, scan).problem is None
