@@ -61,7 +61,7 @@ run: $(READY) ## a bridge to try: no root, no systemd, tiles that do something r
 	@$(BIN)/bellpull --config $(or $(CONFIG),bridge/demo.yaml) --state-dir .state run
 
 .PHONY: bench bench-bridge
-bench: bench-bridge bench-homekit ## (root) everything that is measured (docs/benchmarks.md)
+bench: bench-bridge bench-homekit bench-watchdog ## (root) everything that is measured (docs/benchmarks.md)
 
 bench-bridge: $(STAMP) ## (root) how fast and how small the bridge is, on a real systemd; six minutes
 	@tests/machine.sh
