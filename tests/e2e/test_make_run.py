@@ -58,6 +58,11 @@ async def test_make_run_shows_a_code_that_pairs_and_tiles_that_do_something_real
     async with phone.watching(note.id) as events:
         box.run(["touch", "/tmp/bellpull-demo-note"], user="ann")
         await events.wait_for(note.id, True)
+    scans = await phone.tile("Process Scans")
+    assert (await scans.turn(True)).status == 0
+    await scans.wait_until(False, within=60)
+    photos = box.run(["find", "/tmp/bellpull-demo-scans/photos", "-name", "*-[12].png"]).stdout.splitlines()
+    assert len(photos) == 6
     await phone.close()
     interrupt(box)
     await eventually(lambda: not box.processes("bellpull"))
