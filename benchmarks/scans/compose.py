@@ -55,6 +55,8 @@ class Placed:
     fade: float = 0.0
     grey: bool = False
     contrast: float = 1.0
+    bow: tuple[float, float] = (0.0, 0.0)
+    yellow: float = 0.0
 
     def quad(self) -> Quad:
         a = math.radians(self.angle)
@@ -84,6 +86,7 @@ def compose(category: str, seed: int, dpi: int = 300) -> Composed:
 class _Glass:
     def __init__(self, category: str, seed: int, dpi: int, rng: Rng) -> None:
         self.category, self.seed, self.dpi, self.rng = category, seed, dpi, rng
+        self.more = np.random.default_rng([CATEGORIES.index(category), seed, 1])
         self.mm = dpi / 25.4
         self.size = (round(GLASS[0] * self.mm), round(GLASS[1] * self.mm))
         if category == "single_full_bleed" and rng.random() < 0.7:
@@ -91,11 +94,13 @@ class _Glass:
             w, h = (h, w) if rng.random() < 0.5 else (w, h)
             self.size = (round(w * self.mm), round(h * self.mm))
         self.bars = np.zeros(self.size[::-1], bool)
+        self.bar_blur = 1.0
         self.notes: dict[str, Any] = {}
 
     def scan(self) -> Composed:
         prints = self.lay()
-        lid = self.lid()
+        self.age(prints)
+        lid = self.worn(self.lid())
         alphas = [self.alpha(p) for p in prints]
         canvas = self.shade(lid, alphas)
         for p, alpha in zip(prints, alphas, strict=True):
@@ -162,6 +167,17 @@ class _Glass:
                     out.append(p)
                     break
         return out
+
+    def age(self, prints: list[Placed]) -> None:
+        """Prints that bow a little, yellowed paper, and, where they touch, one a hair askew."""
+        more = self.more
+        for n, p in enumerate(prints):
+            if more.random() < 0.25:
+                p.bow = (more.uniform(-0.12, 0.12), more.uniform(-0.12, 0.12))
+            if more.random() < 0.3:
+                p.yellow = more.uniform(4, 30)
+            if self.category == "touching" and n == 0 and more.random() < 0.2:
+                p.angle += more.uniform(-0.15, 0.15)
 
     def random_print(self, sizes: tuple[tuple[int, int], ...]) -> Placed:
         rng = self.rng
@@ -303,6 +319,25 @@ class _Glass:
         )
         return np.asarray(lid, np.float32)
 
+    def worn(self, lid: Float) -> Float:
+        """Some lids have a grain, faint stripes, or are smudged."""
+        more, (w, h) = self.more, self.size
+        if more.random() < 0.25:
+            cell = more.uniform(0.4, 1.5) * self.mm
+            grain = more.normal(0, more.uniform(0.2, 0.8), (max(2, int(h / cell)), max(2, int(w / cell))))
+            lid += cv2.resize(grain.astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)[:, :, None]
+        if more.random() < 0.2:
+            stripes = cv2.GaussianBlur(more.normal(0, 1, (1, w)).astype(np.float32), (0, 0), 0.3 * self.mm)
+            lid += (stripes / stripes.std() * more.uniform(0.1, 0.4))[:, :, None]
+        for _ in range(int(more.integers(0, 4)) if more.random() < 0.3 else 0):
+            smudge = np.zeros((h // 8 + 1, w // 8 + 1), np.float32)
+            at = int(more.integers(smudge.shape[1])), int(more.integers(smudge.shape[0]))
+            size = int(more.uniform(4, 25) * self.mm / 8) + 1, int(more.uniform(4, 25) * self.mm / 8) + 1
+            cv2.ellipse(smudge, at, size, more.uniform(0, 180), 0, 360, 1.0, -1)
+            soft = cv2.GaussianBlur(smudge, (0, 0), more.uniform(2, 6) * self.mm / 8)
+            lid -= cv2.resize(soft, (w, h))[:, :, None] * more.uniform(0.5, 3)
+        return lid
+
     def alpha(self, p: Placed) -> Float:
         w, h = self.size
         y, x = np.mgrid[0:h, 0:w].astype(np.float32)
@@ -316,6 +351,11 @@ class _Glass:
             qu, qv = np.abs(u) - bu + r, np.abs(v) - bv + r
             inside = np.minimum(np.maximum(qu, qv), 0) + np.hypot(np.maximum(qu, 0), np.maximum(qv, 0)) - r
             return np.asarray(np.clip(0.5 - inside, 0, 1), np.float32)
+        if any(p.bow):
+            bu, bv = (
+                bu - p.bow[0] * self.mm * (1 - (v / bv) ** 2),
+                bv - p.bow[1] * self.mm * (1 - (u / bu) ** 2),
+            )
         if p.deckle:
             d, period = p.deckle * self.mm, 2.6 * self.mm
             bu = bu - d * (0.5 + 0.5 * np.sin(2 * math.pi * v / period))
@@ -367,6 +407,7 @@ class _Glass:
         w, h = max(8, round(p.w * self.mm)), max(8, round(p.h * self.mm))
         face = self.texture((w, h), p)
         paper = np.asarray(rng.uniform(228, 252) + rng.normal(0, 2, 3), np.float32)
+        paper = paper - np.asarray([0.15, 0.4, 1.0], np.float32) * p.yellow
         if p.fade:
             y, x = np.mgrid[0:h, 0:w].astype(np.float32)
             sides = [x, w - 1 - x, y, h - 1 - y]
@@ -475,6 +516,7 @@ class _Glass:
 
     def draw_bars(self, canvas: Float, prints: list[Placed]) -> None:
         rng = self.rng
+        self.bar_blur = float(self.more.uniform(1, 3) * max(1.0, self.dpi / 300))
         if "strip" in self.notes:
             self.draw_strip(canvas, prints)
             return
@@ -504,8 +546,9 @@ class _Glass:
             view, mask = canvas.transpose(1, 0, 2), mask.T
         elif side == 3:
             view, mask = canvas[::-1].transpose(1, 0, 2), mask[::-1].T
-        reach = int(np.ceil(depth.max())) + 1
-        cover = np.clip(depth[:, None] - np.arange(reach)[None, :], 0, 1)[:, :, None]
+        reach = min(view.shape[1], int(np.ceil(depth.max())) + 1)
+        soft = self.bar_blur
+        cover = np.clip((depth[:, None] - np.arange(reach)[None, :]) / soft, 0, 1)[:, :, None]
         view[:, :reach] += (level[:, None, None] - view[:, :reach]) * cover
         mask[:, :reach] |= cover[:, :, 0] > 0.5
 

@@ -24,7 +24,7 @@ LEAST_STEP = 0.5
 ALONG, FAR_MM = 0.75, 1.5
 LOBE, LOBE_MM, OVER = 6.0, 0.55, 2.5
 GHOST, GHOST_MM = 12.0, 1.0
-SHARPER, SHADOW_MM, GLARE_MM, SOFT = 2.0, 2.5, 6.0, 0.4
+SHARPER, SHADOW_MM, GLARE_MM, SOFT, FAR_SOFT = 2.0, 2.5, 6.0, 0.35, 0.2
 
 
 @dataclass(frozen=True)
@@ -238,10 +238,12 @@ def _outshone(steps: Steps, at: int, other: int, heights: dict[int, float], mm: 
         return True
     if not 0 < off < GLARE_MM or more < SHARPER or steps.best[other] < 0.7:
         return False
-    if off > SHADOW_MM and (more < GHOST or steps.best[other] < 0.9):
+    far = off > SHADOW_MM
+    if far and (more < GHOST or steps.best[other] < 0.9):
         return False
     reach = max(3, round(0.3 * mm))
-    return heights[at] < SOFT * steps.change(at, -reach, max(reach, other - at - round(0.2 * mm)))
+    change = steps.change(at, -reach, max(reach, other - at - max(4, round(0.35 * mm))))
+    return heights[at] < (FAR_SOFT if far else SOFT) * change
 
 
 def _onset(

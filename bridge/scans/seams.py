@@ -277,7 +277,7 @@ def _parts_whole(seen: Joint, support: float, halves: float, equal: bool, ruled:
     The line is to divide the piece equally (`halves`: mm off the middle); elsewhere it is hardly believed.
     """
     if seen.has_strip:
-        return support >= WHOLE and not ruled
+        return support >= WHOLE and seen.alike < 0.6 and not ruled
     if seen.alike > 0.4 or seen.hit < 0.9:
         return False
     if halves < HALF_MM and seen.top > 0.7 and seen.lean < 0.1:
