@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.scans.geometry import clockwise, meet, rectangle, sides, tilt
+from bridge.scans.geometry import clockwise, grown, meet, rectangle, sides, tilt
 from bridge.scans.order import reading_order
 
 angles = st.floats(-44.9, 44.9)
@@ -41,3 +41,8 @@ def test_reading_order_is_rows_then_columns() -> None:
 
 def test_reading_order_of_nothing_is_nothing() -> None:
     assert reading_order([]) == []
+
+
+def test_a_quad_grows_by_as_much_on_every_side() -> None:
+    quad = rectangle((100, 80), (60, 40), 7)
+    assert np.allclose(grown(quad, 5), rectangle((100, 80), (70, 50), 7))

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from bridge.scans.arrays import Array
+from bridge.scans.joint import Joint, look
+from tests.unit.scans.scenes import lid, picture, scanned
+
+SEAM = 500
+
+
+def joint(canvas: Array) -> Joint:
+    found = look(scanned(canvas), np.array([SEAM + 2.0, 850]), np.array([SEAM + 2.0, 50]))
+    assert found is not None
+    return found
+
+
+def test_two_prints_side_by_side_have_a_step_all_along_and_nothing_in_common() -> None:
+    canvas = lid()
+    canvas[30:870, 50:SEAM] = picture(SEAM - 50, 840, 1)
+    canvas[30:870, SEAM:950] = picture(950 - SEAM, 840, 2)
+    seen = joint(canvas)
+    assert seen.hit > 0.95
+    assert seen.top > 0.75
+    assert seen.alike < 0.4
+    assert seen.lean < 0.1
+    assert not seen.has_strip
+
+
+def test_a_shadow_across_one_picture_has_the_same_light_and_shade_on_both_sides() -> None:
+    canvas = lid()
+    canvas[30:870, 50:950] = 2 * cv2.GaussianBlur(picture(900, 840, 3), (0, 0), 12) - 120
+    canvas[30:870, SEAM:950] *= 0.6
+    assert joint(canvas).alike > 0.6
+
+
+def test_a_line_that_is_bent_or_soft_or_gone_for_a_while_is_no_joint() -> None:
+    straight = picture(900, 840, 4)
+    other = picture(900, 840, 5)
+    y, x = np.mgrid[0:840, 0:900]
+    bent = np.where((x > SEAM - 50 + 12 * np.sin(y / 90))[:, :, None], other, straight)
+    gone = np.where(((x > SEAM - 50) & (y > 300))[:, :, None], other, straight)
+    share = np.clip((x - SEAM + 50) / 24 + 0.5, 0, 1)[:, :, None]
+    soft = straight * (1 - share) + other * share
+    for face in (bent, gone, soft):
+        canvas = lid()
+        canvas[30:870, 50:950] = face
+        found = look(scanned(canvas), np.array([SEAM + 2.0, 850]), np.array([SEAM + 2.0, 50]))
+        assert found is None or found.hit < 0.9 or found.top < 0.7
+
+
+def test_a_bar_between_two_prints_is_measured() -> None:
+    canvas = lid()
+    canvas[30:870, 50:SEAM] = picture(SEAM - 50, 840, 6)
+    canvas[30:870, SEAM : SEAM + 8] = 30
+    canvas[30:870, SEAM + 8 : 950] = picture(942 - SEAM, 840, 7)
+    seen = joint(canvas)
+    assert seen.has_strip
+    assert 7 <= seen.strip[1] - seen.strip[0] <= 12
+
+
+def test_an_even_strip_of_sky_is_neither_gap_nor_bar() -> None:
+    canvas = lid()
+    canvas[30:870, 50:950] = picture(900, 840, 8)
+    canvas[30:870, SEAM : SEAM + 10] = [150, 190, 240]
+    assert not joint(canvas).has_strip
+
+
+def test_joints_are_looked_at_in_low_resolution_too() -> None:
+    canvas = lid()
+    canvas[30:870, 50:950] = picture(900, 840, 9)
+    small = cv2.resize(canvas, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    scene = scanned(small)
+    low = type(scene)(scene.pixels, scene.half, scene.half_scale, scene.mm / 4, scene.lid)
+    found = look(low, np.array([125.0, 210]), np.array([125.0, 15]))
+    assert found is None or 0 <= found.hit <= 1
