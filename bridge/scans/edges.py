@@ -9,22 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from bridge.scans.arrays import Array, worst
 from bridge.scans.band import BLOCKS, Band, Scene, kinks, lid_under, strength, take_band
 from bridge.scans.geometry import Points
 from bridge.scans.ground import Ground
+from bridge.scans.steps import FAR_MM, Steps, outshone
 from bridge.scans.teeth import teeth
 
+# Samples to the millimetre in which sides are searched: what 300 DPI has.
 FINE = 12.0
-FAINT = 10.0
-LEAST_STEP = 0.5
-ALONG, FAR_MM = 0.75, 1.5
-LOBE, LOBE_MM, OVER = 6.0, 0.55, 2.5
-GHOST, GHOST_MM = 12.0, 1.0
-SHARPER, SHADOW_MM, GLARE_MM, SOFT, FAR_SOFT = 2.0, 2.5, 6.0, 0.35, 0.2
 
 
 @dataclass(frozen=True)
@@ -110,7 +105,7 @@ def _search(
         where, support = steps.line(at), float(steps.best[at])
         if ground.leaves(where, at < steps.outer - mm, support):
             continue
-        if any(_outshone(steps, at, other, heights, mm) for other in lines if other != at):
+        if any(outshone(steps, at, other, heights, mm) for other in lines if other != at):
             continue
         if onset is not None and ground.costs(
             onset[0] + onset[1] * t, where, support, steps.nothing(onset[0], 0.5 * mm)
@@ -120,130 +115,6 @@ def _search(
     if onset is None:
         return None
     return (onset[0] - onset[1] / 2, onset[0] + onset[1] / 2), False, onset[2]
-
-
-class Steps:
-    """Sharp steps in a band, added up along all lines that may be the side.
-
-    `best` is, an offset, the largest share of blocks that a line shows there. Lines that are too faint for
-    a block's own noise show in `together`, what all the blocks add up to, in standard deviations.
-    """
-
-    def __init__(self, band: Band, live: Array, t: Array) -> None:
-        self.band, self.live, self.t = band, live, t
-        self.step = band.step
-        self.outer = band.outer / band.step
-        kink = kinks(band.profile, 1.0) * band.clear[:, :, None]
-        self.kink = kink
-        size = strength(kink)
-        outside = size[:, : max(4, int(self.outer * 0.8))]
-        outside = outside[band.clear[:, : outside.shape[1]]]
-        noise = max(0.25, float(np.median(outside)) if outside.size else 0.5)
-        self.noise = noise
-        value = np.maximum(size / noise - 3.0, 0)
-        value = value / (value + 3.0)
-        # A line may pass between two samples and drift within a block.
-        value[:, 0] = value[:, -1] = 0
-        value = np.maximum(value, 0.999 * np.maximum(np.roll(value, 1, axis=1), np.roll(value, -1, axis=1)))
-        count = value.shape[1]
-        spread = max(2.0, 0.012 * band.length / band.step)
-        self.drift = np.arange(-spread, spread + 0.5, 1.0)
-        offsets = np.arange(count)
-        index = np.rint(offsets[None, :, None] + self.drift[:, None, None] * t[None, None, :]).astype(np.intp)
-        valid = ((index >= 0) & (index < count)) * live
-        index = np.clip(index, 0, count - 1)
-        rows = np.arange(BLOCKS)[None, None, :]
-        score = (value[rows, index] * valid).sum(axis=2) / live.sum()
-        self.lean = score.argmax(axis=0)
-        self.best = score.max(axis=0)
-        capped = np.clip(kink, -4 * noise, 4 * noise) / noise
-        total = np.zeros((len(self.drift), count))
-        for c in range(capped.shape[2]):
-            total += (capped[..., c][rows, index] * valid).sum(axis=2) ** 2
-        together = np.sqrt(total / max(1, live.sum()))
-        faint = together.max(axis=0)
-        self.lean = np.where(self.best > 0.3, self.lean, together.argmax(axis=0))
-        self.faint = faint
-        slanted = np.rint(offsets[None, :] + self.drift[self.lean][None, :] * t[:, None]).astype(np.intp)
-        slanted = np.clip(slanted, 0, count - 1)
-        height = np.log1p(size / noise)[np.arange(BLOCKS)[:, None], slanted] * live[:, None]
-        self.power = height.sum(axis=0) / live.sum()
-
-    def lines(self, least: float, far: float) -> list[int]:
-        """Where lines are, from outside in."""
-        return [at for at in _peaks(self.power, 3) if self._is_line(at, least, at < self.outer - far)]
-
-    def _is_line(self, at: int, least: float, far: bool) -> bool:
-        """Faint lines and those far outside, where other things lie, must go all along the side."""
-        if self.height(at) <= LEAST_STEP:
-            return False
-        if self.best[at] >= least and not far:
-            return True
-        return bool(max(self.best[at] / least, self.faint[at] / FAINT) >= 1 and self.agree(at) > ALONG)
-
-    def nothing(self, at: float, about: float) -> bool:
-        """Whether there is no step about a place, however faint."""
-        lo, hi = (min(max(0, int(place)), len(self.best) - 1) for place in (at - about, at + about))
-        return bool(self.best[lo : hi + 1].max() < 0.3 and self.faint[lo : hi + 1].max() < FAINT)
-
-    def agree(self, at: int) -> float:
-        """The share of blocks that step the same way as all of them together."""
-        index, _ = self._rows(at, 0, 0)
-        kink = self.kink[np.arange(BLOCKS), index[:, 0]][self.live]
-        capped = np.clip(kink, -4 * self.noise, 4 * self.noise)
-        way = capped.mean(axis=0)
-        return float((capped @ way > 0).mean())
-
-    def line(self, at: int) -> Array:
-        return np.asarray(at + float(self.drift[self.lean[at]]) * self.t)
-
-    def ends(self, at: int) -> tuple[float, float]:
-        slant = float(self.drift[self.lean[at]])
-        return at - slant / 2, at + slant / 2
-
-    def _rows(self, at: int, lo: int, hi: int) -> tuple[Array, Array]:
-        index = np.rint(self.line(at)).astype(np.intp)[:, None] + np.arange(lo, hi + 1)
-        good = (index >= 0) & (index < self.kink.shape[1])
-        return np.clip(index, 0, self.kink.shape[1] - 1), good
-
-    def height(self, at: int) -> float:
-        """Levels of the step."""
-        index, _ = self._rows(at, -1, 1)
-        rows = np.arange(BLOCKS)[:, None]
-        kink = self.kink[rows, index][self.live]
-        alone = np.sqrt((kink**2).sum(axis=2)).max(axis=1)
-        together = np.abs(kink.mean(axis=0)).max()
-        # The largest of a few noisy values is not nought where there is no step at all.
-        alone = np.sqrt(np.maximum(alone**2 - (2.5 * self.noise) ** 2, 0))
-        return float(max(together, np.median(alone)))
-
-    def change(self, at: int, lo: int, hi: int) -> float:
-        """Levels by which the ground changes between two distances (samples, inwards) from a line."""
-        index, good = self._rows(at, lo, hi)
-        rows = np.arange(BLOCKS)[:, None]
-        use = self.live & (good & self.band.clear[rows, index]).all(axis=1)
-        if use.sum() < 4:
-            return 0.0
-        profile = self.band.profile[rows, index][use].mean(axis=0)
-        return float(np.abs(profile.max(axis=0) - profile.min(axis=0)).max())
-
-
-def _outshone(steps: Steps, at: int, other: int, heights: dict[int, float], mm: float) -> bool:
-    """Whether a line is but the fringe of another: its shadow's flank, or what compression leaves about it.
-
-    A shadow is a ramp up to the print: no step in it is high beside what changes between it and the print.
-    """
-    off, more = (other - at) / mm, heights[other] / heights[at]
-    if (abs(off) < max(LOBE_MM, LOBE / mm) and more > OVER) or (0 < off < GHOST_MM and more > GHOST):
-        return True
-    if not 0 < off < GLARE_MM or more < SHARPER or steps.best[other] < 0.7:
-        return False
-    far = off > SHADOW_MM
-    if far and (more < GHOST or steps.best[other] < 0.9):
-        return False
-    reach = max(3, round(0.3 * mm))
-    change = steps.change(at, -reach, max(reach, other - at - max(4, round(0.35 * mm))))
-    return heights[at] < (FAR_SOFT if far else SOFT) * change
 
 
 def _onset(
@@ -267,13 +138,6 @@ def _onset(
     line = _robust_line(t[has], first[has].astype(float), np.ones(int(has.sum())))
     agree = np.abs(first - line[0] - line[1] * t) < 0.4 * mm
     return float(line[0]), float(line[1]), float((agree & has).sum() / max(1, len(t)))
-
-
-def _peaks(values: Array, apart: int) -> list[int]:
-    """Where a value is the largest among its neighbours within `apart`, from outside to inside."""
-    values = values[None, :].astype(np.float32)
-    highest = cv2.dilate(values, np.ones((1, 2 * apart + 1), np.uint8))
-    return [int(at) for at in np.flatnonzero(values >= highest)]
 
 
 def _fit(band: Band, mm: float) -> Side | None:

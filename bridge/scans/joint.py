@@ -25,6 +25,7 @@ NARROWEST_MM = 0.2
 BAR_MM = 0.95
 DARK = 150.0
 LIDLIKE = 45.0
+WHOLE, HALF_MM = 0.93, 0.8
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,35 @@ def look(scene: Scene, a: Points, b: Points) -> Joint | None:
         moved=float((side.point - (a + b) / 2) @ np.array([-rough[1], rough[0]])),
         strip=_even_run(scene, start, end),
     )
+
+
+def parts_notched(seen: Joint) -> bool:
+    """Where the outline itself steps, two prints are likely, and the line may lean with one of them."""
+    if seen.has_strip:
+        return seen.hit > 0.6
+    return seen.hit > 0.85 and seen.top > 0.5 and seen.alike < 0.5 and seen.lean < 0.7
+
+
+def parts_again(seen: Joint) -> bool:
+    return seen.has_strip or (seen.hit > 0.7 and seen.alike < 0.5 and seen.lean < 0.3)
+
+
+def parts_whole(seen: Joint, support: float, halves: float, equal: bool, ruled: bool) -> bool:
+    """Prints that lie flush at both ends are as long as each other, hence mostly of one format.
+
+    The line is to divide the piece equally (`halves`: mm off the middle); elsewhere it is hardly believed.
+    """
+    if seen.has_strip:
+        return support >= WHOLE and seen.alike < 0.6 and not ruled
+    if seen.alike > 0.4 or seen.hit < 0.9:
+        return False
+    if halves < HALF_MM and seen.top > 0.7 and seen.lean < 0.1:
+        return True
+    if seen.hit < 0.95:
+        return False
+    if equal:
+        return seen.top > 0.75 and seen.lean < 0.2
+    return seen.top > 0.95 and seen.lean < 0.1 and support >= WHOLE and not ruled
 
 
 def _alike(profile: Array, middle: int, skip: int) -> float:

@@ -24,10 +24,10 @@ LEAST_MM = 24.0
 LEAST_ALONE_MM = 35.0
 BLOCKS = 40
 NOTCH = 0.045
-NOTCHED, WHOLE, PERHAPS = 0.6, 0.93, 0.65
+NOTCHED, PERHAPS = 0.6, 0.65
 MOST_LINES = 3
 MOST_LOOKS = 6
-EQUAL_MM, HALF_MM = 1.2, 0.8
+EQUAL_MM = 1.2
 LONGEST = 1.75
 
 
@@ -192,11 +192,11 @@ class _Patch:
             if seen is not None:
                 place = at + 0.5 + seen.moved / self.scale
                 if bool(notched[at]):
-                    good = _parts_notched(seen)
+                    good = joint.parts_notched(seen)
                 elif again[at]:
-                    good = _parts_again(seen)
+                    good = joint.parts_again(seen)
                 else:
-                    good = _parts_whole(
+                    good = joint.parts_whole(
                         seen,
                         float(support[at]),
                         abs(place - wide / 2) / self.mm,
@@ -258,35 +258,6 @@ class _Patch:
         if len(both) < 8 * self.mm:
             return float(base), float(end)
         return float(base + both[0]), float(base + both[-1] + 1)
-
-
-def _parts_notched(seen: Joint) -> bool:
-    """Where the outline itself steps, two prints are likely, and the line may lean with one of them."""
-    if seen.has_strip:
-        return seen.hit > 0.6
-    return seen.hit > 0.85 and seen.top > 0.5 and seen.alike < 0.5 and seen.lean < 0.7
-
-
-def _parts_again(seen: Joint) -> bool:
-    return seen.has_strip or (seen.hit > 0.7 and seen.alike < 0.5 and seen.lean < 0.3)
-
-
-def _parts_whole(seen: Joint, support: float, halves: float, equal: bool, ruled: bool) -> bool:
-    """Prints that lie flush at both ends are as long as each other, hence mostly of one format.
-
-    The line is to divide the piece equally (`halves`: mm off the middle); elsewhere it is hardly believed.
-    """
-    if seen.has_strip:
-        return support >= WHOLE and seen.alike < 0.6 and not ruled
-    if seen.alike > 0.4 or seen.hit < 0.9:
-        return False
-    if halves < HALF_MM and seen.top > 0.7 and seen.lean < 0.1:
-        return True
-    if seen.hit < 0.95:
-        return False
-    if equal:
-        return seen.top > 0.75 and seen.lean < 0.2
-    return seen.top > 0.95 and seen.lean < 0.1 and support >= WHOLE and not ruled
 
 
 def _equal(support: Array, at: float, high: float, mm: float) -> bool:
