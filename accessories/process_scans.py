@@ -93,13 +93,17 @@ class Scans(Accessory):
         self._key, self._kind, self._tools, self._folder = key, kind, tools, run_folder
         self.holds = kind.auto
         self.at_first = True if kind.auto else None
-        self._connected = asyncio.Event()
+        self._working = asyncio.Event()
 
     async def watch(self) -> AsyncGenerator[State, None]:
         listening = asyncio.create_task(self._listen(), name=f"{self._key}: progress")
         try:
             async with aclosing(self._watch()) as states:
                 async for state in states:
+                    if state.on or state.moving:
+                        self._working.set()
+                    else:
+                        self._working.clear()
                     yield state
         finally:
             listening.cancel()
@@ -108,7 +112,7 @@ class Scans(Accessory):
     def _watch(self) -> AsyncGenerator[State, None]: ...
 
     async def _listen(self) -> None:
-        async with aclosing(follow(self._folder)) as messages:
+        async with aclosing(follow(self._folder, self._working)) as messages:
             async for message in messages:
                 if "scan" in message:
                     self._tell(
@@ -195,6 +199,7 @@ class ByHand(Scans):
         child = await self._tools.processes.keep(argv, log=logging.getLogger(f"bellpull.{self._key}"))
         self._child = child
         child.ended.add_done_callback(self._over)
+        self._changed.set()
 
     def _over(self, ended: "asyncio.Future[Any]") -> None:
         self._child, self._stopping = None, False

@@ -21,10 +21,14 @@ async def connect(folder: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWri
         os.close(fd)
 
 
-async def follow(folder: Path) -> AsyncGenerator[dict[str, Any], None]:
-    """Everything that workers say there, one after the other, for ever; each event of a batch once."""
+async def follow(folder: Path, working: asyncio.Event) -> AsyncGenerator[dict[str, Any], None]:
+    """Everything that workers say there, one after the other, for ever; each event of a batch once.
+
+    While nobody is `working`, nobody is asked.
+    """
     batch, heard = 0, 0
     while True:
+        await working.wait()
         try:
             reader, writer = await connect(folder)
         except OSError:
