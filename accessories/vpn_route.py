@@ -1,13 +1,17 @@
 """`kind: vpn_route`: all that a container sends goes through one interface, or nowhere."""
 
+import asyncio
+import contextlib
 import hashlib
 import ipaddress
+import json
 import re
 import time
 import zlib
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from bridge.contract import Accessory, Grant, RouteGrant, State
@@ -18,6 +22,8 @@ from bridge.tools.routing import Route, Sight, look
 
 TABLES = 24810, 20000  # the first table of ours and how many there are; wg-quick's is 51820
 PAUSE = 1.0  # seconds between two attempts to lay the way into a tunnel that came back
+ROUTER = 0.05  # seconds that the router has to lay again what somebody deleted
+NEWS = Path("/run/bellpull-vpn")
 
 
 def interface_name(node: Node) -> str:
@@ -116,34 +122,100 @@ class Routing(Accessory):
 
     holds = True
 
-    def __init__(self, key: str, interface: str, tools: Tools) -> None:
+    def __init__(self, key: str, interface: str, tools: Tools, news: Path = NEWS) -> None:
         self._key, self._tools = key, tools
         self._route = Route(bridge_name(key), table(key), interface)
-        self._renewed = 0.0
+        self._news = news / f"{key}.json"
+        self._said = read_news(self._news)
+        self._laid = 0.0
 
     async def watch(self) -> AsyncGenerator[State, None]:
-        async with aclosing(self._tools.netlink.watch()) as changes:
-            async for _ in changes:
-                sight = await self._look()
-                if sight.stale and self._may_renew():
-                    await self._tools.root.call("route-on", self._key)
-                    sight = await self._look()
-                yield state_of(sight)
+        changed = asyncio.Event()
+        file = self._tools.inotify.watch([self._news], changed.set)
+        kernel = asyncio.create_task(self._hear_kernel(changed))
+        try:
+            while True:
+                changed.clear()
+                if kernel.done():
+                    await kernel
+                self._pass_on()
+                yield await self._settled(changed)
+                await changed.wait()
+        finally:
+            file.close()
+            kernel.cancel()
+            await asyncio.wait([kernel])
+
+    async def _hear_kernel(self, changed: asyncio.Event) -> None:
+        try:
+            async with aclosing(self._tools.netlink.watch()) as changes:
+                async for _ in changes:
+                    changed.set()
+        finally:
+            changed.set()
 
     async def set(self, on: bool) -> State:
         await self._tools.root.call("route-on" if on else "route-off", self._key)
-        return state_of(await self._look())
+        return self._state(await self._look())
+
+    async def _settled(self, changed: asyncio.Event) -> State:
+        """The state, once the router has had its moment to lay again what is missing."""
+        sight = await self._look()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ROUTER):
+                while (sight.missing and sight.rules) or sight.stale:
+                    await changed.wait()
+                    changed.clear()
+                    sight = await self._look()
+        if sight.stale and self._may_lay():
+            await self._tools.root.call("route-on", self._key)
+            sight = await self._look()
+        return self._state(sight)
 
     async def _look(self) -> Sight:
         return await look(self._tools.netlink, self._route)
 
-    def _may_renew(self) -> bool:
+    def _state(self, sight: Sight) -> State:
+        if sight.rules and self._said.astray:
+            return State(False, died=True, reason=self._said.astray)
+        state = state_of(sight)
+        if state.on and not state.died and self._said.trouble:
+            return State(True, died=True, reason=self._said.trouble)
+        return state
+
+    def _pass_on(self) -> None:
+        """What the router has to say goes into the journal; an alarm to a phone, too."""
+        before, self._said = self._said, read_news(self._news)
+        new = self._said.told - before.told
+        for sensor, line in self._said.lines[-new:] if new > 0 else ():
+            self._tools.tell(self._key, sensor, line)
+
+    def _may_lay(self) -> bool:
         """A tunnel that comes and goes all the time must not cost a call of root each time."""
         now = time.monotonic()
-        if now - self._renewed < PAUSE:
+        if now - self._laid < PAUSE:
             return False
-        self._renewed = now
+        self._laid = now
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What the router says: bridge/helper/news.py."""
+
+    astray: str = ""
+    trouble: str = ""
+    told: int = 0
+    lines: tuple[tuple[str, str], ...] = ()
+
+
+def read_news(path: Path) -> News:
+    """Nothing, where there is no router."""
+    try:
+        said = json.loads(path.read_text())
+        return News(**{**said, "lines": tuple((sensor, line) for sensor, line in said["lines"])})
+    except (OSError, ValueError, TypeError, LookupError):
+        return News()
 
 
 def state_of(sight: Sight) -> State:

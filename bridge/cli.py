@@ -179,12 +179,17 @@ def apply(paths: Paths, arguments: argparse.Namespace) -> int:
     from bridge import apply as applying
     from bridge.check import grants
     from bridge.config import ConfigError, parse
+    from bridge.contract import RouteGrant
+
+    routes: list[RouteGrant] = []
 
     def load(text: str) -> list[Any]:
         found, errors = parse(text, str(paths.config), builtin_only=True)
         if errors or found is None:
             raise ConfigError(*errors)
-        return list(grants(found))
+        asked = list(grants(found))
+        routes.extend(grant for grant in asked if isinstance(grant, RouteGrant))
+        return asked
 
     try:
         applied = applying.apply(paths.config, load)
@@ -195,6 +200,11 @@ def apply(paths: Paths, arguments: argparse.Namespace) -> int:
     for line in applied.warnings:
         print(f"warning: {line}", file=sys.stderr)
     print("\n".join(applied.changed or ["nothing to change"]))
+    if routes:
+        from bridge.vpn.command import prepare
+
+        for line in prepare(routes, changed=bool(applied.changed)):
+            print(line)
     return DONE
 
 
@@ -272,6 +282,8 @@ def doctor(paths: Paths, arguments: argparse.Namespace) -> int:
 
     from bridge import config
     from bridge import doctor as examining
+    from bridge.check import grants as check_grants
+    from bridge.contract import RouteGrant
 
     try:
         found, errors = config.load(paths.config)
@@ -295,6 +307,11 @@ def doctor(paths: Paths, arguments: argparse.Namespace) -> int:
         findings.append(examining.Finding(False, str(error)))
     bridge = found.bridge
     findings += asyncio.run(examining.examine(bridge.name, bridge.address, bridge.port, answer))
+    for grant in check_grants(found):
+        if isinstance(grant, RouteGrant):
+            from bridge.vpn import status
+
+            findings += [examining.Finding(ok, line) for ok, line in asyncio.run(status.findings(grant))]
     print("\n".join(show.findings(findings)))
     return DONE if all(finding.ok for finding in findings) else FAILED
 

@@ -88,7 +88,7 @@ def calls(policy: Policy) -> Iterator[tuple[str, str]]:
             if which in entry:
                 yield f"command-{which}", key
     for key in policy["routes"]:
-        for verb in ("route-on", "route-off", "route-check"):
+        for verb in ("route-on", "route-off"):
             yield verb, key
     for name, words in policy.get("domains", {}).items():
         for word in words:

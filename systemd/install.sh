@@ -85,16 +85,28 @@ from helper.main import main
 
 os._exit(main(sys.argv[1:]))
 END
-    chmod 755 $opt/libexec/bellpull-helper.new
-    mv $opt/libexec/bellpull-helper.new $opt/libexec/bellpull-helper
+    cat >$opt/libexec/bellpull-router.new <<END
+#!$venv/bin/python3 -ISXutf8
+import sys
+
+sys.path.append("$package")
+from helper.serving import main
+
+sys.exit(main())
+END
+    for program in bellpull-helper bellpull-router; do
+        chmod 755 $opt/libexec/$program.new
+        mv $opt/libexec/$program.new $opt/libexec/$program
+    done
 }
 
 install_unit() {
-    for unit in bellpull.service bellpull-scans.service; do
+    for unit in bellpull.service bellpull-router.service bellpull-scans.service; do
         install -D -m 644 systemd/$unit /usr/local/lib/systemd/system/$unit
     done
     if [ -d /run/systemd/system ]; then
         systemctl daemon-reload
+        systemctl try-restart bellpull-router
     fi
 }
 

@@ -7,12 +7,14 @@ cd /
 [ "$(id -u)" = 0 ] || { echo "uninstall: this needs root: sudo make uninstall" >&2; exit 1; }
 
 if [ -d /run/systemd/system ]; then
-    systemctl --quiet disable --now bellpull 2>/dev/null || true # it was never started
+    systemctl --quiet disable --now bellpull bellpull-router 2>/dev/null || true # they were never started
     systemctl --quiet stop bellpull-scans 2>/dev/null || true
 fi
 # First of all the privilege.
 rm -f /etc/sudoers.d/bellpull /etc/bellpull/policy.json
-rm -f /usr/local/lib/systemd/system/bellpull.service /usr/local/lib/systemd/system/bellpull-scans.service
+for unit in bellpull bellpull-router bellpull-scans; do
+    rm -f /usr/local/lib/systemd/system/$unit.service
+done
 rm -rf /etc/systemd/system/bellpull-scans.service.d /etc/bellpull/scans.json
 if [ "$(readlink /usr/local/bin/bellpull)" = /opt/bellpull/venv/bin/bellpull ]; then
     rm -f /usr/local/bin/bellpull
@@ -23,7 +25,7 @@ if [ -d /run/systemd/system ]; then
 fi
 
 if [ "${PURGE:-}" = 1 ]; then
-    rm -rf /etc/bellpull /var/lib/bellpull /run/bellpull
+    rm -rf /etc/bellpull /var/lib/bellpull /var/lib/bellpull-vpn /run/bellpull /run/bellpull-vpn
     rm -f /usr/local/lib/sysusers.d/bellpull.conf
     for user in bellpull bellpull-scans; do
         if getent passwd $user >/dev/null; then userdel $user; fi

@@ -1,29 +1,126 @@
-"""What Docker's engine says of the containers on a routed network: would something get out another way?
+"""What Docker's engine says of containers and networks: would something get out past a route?
 
 Asked over the engine's socket, and never in the bridge, because who may ask there is root.
+Only the lists are asked while a container starts: its own description waits until it has.
 """
 
 import json
 import os
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from .answer import Refusal
 
 SOCKETS = ("/run/docker.sock", "/var/run/docker.sock")
+RUNS = "/run/docker.pid"
 ANSWER = 3.0  # seconds
+LONGEST = 30.0  # seconds for what waits until a container has started
 LARGEST = 4 << 20
+BRIDGE = "com.docker.network.bridge.name"
+HEARD = {
+    "type": ["container", "network"],
+    "event": ["create", "rename", "start", "die", "destroy", "connect", "disconnect"],
+}
 
 Described = dict[str, Any]
 
 
+class Network(NamedTuple):
+    """A network of the driver bridge; `endpoints` are the addresses of each container, by its id."""
+
+    name: str
+    bridge: str
+    endpoints: dict[str, tuple[str, ...]]
+
+
+class Container(NamedTuple):
+    """A container as the list has it; `networks` by their names."""
+
+    id: str
+    name: str
+    running: bool
+    networks: tuple[str, ...]
+
+
 def inspect(container: str) -> Described | None:
     """GET /containers/NAME/json; None when there is no such container or no engine."""
-    return _get(f"/containers/{container}/json")
+    described: Described | None = _get(f"/containers/{container}/json")
+    return described
 
 
 def on_network(network: str) -> list[str]:
     """The containers that are on a network now, by their ids."""
     return list((_get(f"/networks/{network}") or {}).get("Containers") or {})
+
+
+def networks() -> list[Network]:
+    ids = [one["Id"] for one in _get("/networks") or [] if one["Driver"] == "bridge"]
+    return [network(described) for id in ids if (described := _get(f"/networks/{id}"))]
+
+
+def network(described: Described) -> Network:
+    """What GET /networks/ID says; the bridge's name is the engine's choice unless the owner made one."""
+    bridge = (described.get("Options") or {}).get(BRIDGE) or f"br-{described['Id'][:12]}"
+    endpoints = {
+        container: tuple(
+            address.partition("/")[0]
+            for address in (there.get("IPv4Address"), there.get("IPv6Address"))
+            if address
+        )
+        for container, there in (described.get("Containers") or {}).items()
+    }
+    return Network(described["Name"], bridge, endpoints)
+
+
+def containers() -> list[Container]:
+    listed = _get("/containers/json?all=1") or []
+    return [
+        Container(
+            one["Id"],
+            min(one["Names"], key=len, default="").lstrip("/"),  # the others are links to it
+            one["State"] in ("running", "paused"),
+            tuple((one.get("NetworkSettings") or {}).get("Networks") or {}),
+        )
+        for one in listed
+    ]
+
+
+def connect(network: str, container: str) -> str:
+    """Put a container on a network so that its default route is there; why not, empty when it is.
+
+    An engine before 28 knows no GwPriority, and takes the network whose name sorts first.
+    """
+    wanted = {"Container": container, "EndpointConfig": {"GwPriority": 1}}
+    status, said = _call("POST", f"/networks/{network}/connect", json.dumps(wanted), LONGEST)
+    return "" if status == 200 else str(_said(said))
+
+
+def events(since: str) -> Iterator[Described | None]:
+    """What happens to containers and networks since then (seconds of the clock); ends with the engine.
+
+    The first one is None: from then on nothing is missed.
+    """
+    from urllib.parse import quote
+
+    with _connected(None) as engine:
+        path = f"/events?since={since}&filters={quote(json.dumps(HEARD))}"
+        engine.sendall(f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+        with engine.makefile("rb") as stream:
+            while stream.readline().strip():
+                pass
+            yield None
+            for line in stream:
+                yield json.loads(line)
+
+
+def runs() -> bool:
+    """Whether there is an engine; not asked over the socket, because systemd would start one."""
+    try:
+        with open(RUNS) as file:
+            os.kill(int(file.read()), 0)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def parse(prefix: str) -> tuple[int, int, int]:
@@ -73,27 +170,51 @@ def _name(described: Described) -> str:
     return str(described.get("Name", "")).lstrip("/")
 
 
-def _get(path: str) -> Described | None:
-    """HTTP/1.0, so that the answer ends with the connection; None when there is nothing."""
+def _get(path: str) -> Any:
+    """None when there is nothing of the kind, or no engine: then there is no container either."""
+    try:
+        status, body = _call("GET", path)
+    except ConnectionRefusedError:
+        return None
+    return json.loads(body) if status == 200 else None
+
+
+def _call(method: str, path: str, body: str = "", within: float = ANSWER) -> tuple[int, bytes]:
+    """(status, body), by HTTP/1.0, so that the answer ends with the connection."""
+    kind = "Content-Type: application/json\r\n" if body else ""
+    request = f"{method} {path} HTTP/1.0\r\nHost: docker\r\n{kind}Content-Length: {len(body)}\r\n\r\n{body}"
+    try:
+        with _connected(within) as engine:
+            engine.sendall(request.encode())
+            text = b""
+            while (part := engine.recv(65536)) and len(text) <= LARGEST:
+                text += part
+    except ConnectionRefusedError:  # it does not run
+        raise
+    except OSError as error:
+        raise Refusal("failed", f"Docker's engine does not answer: {error}") from None
+    head, _, said = text.partition(b"\r\n\r\n")
+    return int(head.split(b" ", 2)[1]), said
+
+
+def _connected(within: float | None) -> Any:
     import socket
 
     found = next((place for place in SOCKETS if os.path.exists(place)), None)
     if found is None:
-        return None
-    with socket.socket(socket.AF_UNIX) as engine:
-        engine.settimeout(ANSWER)
-        try:
-            engine.connect(found)
-            engine.sendall(f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
-            text = b""
-            while (part := engine.recv(65536)) and len(text) <= LARGEST:
-                text += part
-        except ConnectionRefusedError:  # it does not run, and so does no container
-            return None
-        except OSError as error:
-            raise Refusal("failed", f"Docker's engine does not answer: {error}") from None
-    head, _, body = text.partition(b"\r\n\r\n")
-    if head.split(b" ", 2)[1:2] != [b"200"]:
-        return None
-    described: Described = json.loads(body)
-    return described
+        raise ConnectionRefusedError
+    engine = socket.socket(socket.AF_UNIX)
+    try:
+        engine.settimeout(within)
+        engine.connect(found)
+    except BaseException:
+        engine.close()
+        raise
+    return engine
+
+
+def _said(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, LookupError, TypeError):
+        return "the engine gives no reason"

@@ -38,4 +38,6 @@ def _serve(arguments: Sequence[str]) -> None:
     word, name = arguments
     verb = verbs.find(word)
     trust.inspect_loaded()
-    run(verb(policy.read(policy.PATH), name))
+    plan = verb(policy.read(policy.PATH), name)
+    if plan is not None:
+        run(plan)

@@ -46,6 +46,11 @@ def reset() -> None:
         _set_limit(limit, wanted)
 
 
+def hear_signals() -> None:
+    """For a program that stays until it is told to end."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 def signals_with_a_choice() -> set[signal.Signals]:
     """Every signal whose effect a process can choose."""
     return signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}

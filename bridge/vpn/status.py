@@ -1,33 +1,49 @@
-"""`bellpull vpn status KEY`: which way the next packet goes, and what would get past it."""
+"""`bellpull vpn status KEY`, and `doctor`: which way the next packet goes, and what would get past it."""
 
 import json
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 from bridge.contract import RouteGrant
 from bridge.helper import docker
+from bridge.helper.router import ADDRESS, FOLDER
 from bridge.helper.verbs.route import IP, why_not
 from bridge.policy import route_entry
 from bridge.tools.netlink import Netlink
 from bridge.tools.routing import FAMILIES, Route, Sight, look
 
-MAIN = ("0.0.0.0/1", "128.0.0.0/1", "default")  # what a VPN client likes to put there
+MAIN = ("0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1", "default")  # what a VPN client likes to put there
+STRICT = "1"  # Linux's ip-sysctl, rp_filter
+
+Line = tuple[bool, str]
+"""Whether there is nothing to do about it, and what it says."""
 
 
 async def status(grant: RouteGrant) -> list[str]:
-    """A line each: rules, IPv4, IPv6, LAN, DNS, and what is wrong about the VPN client's routes."""
+    """A line each: rules, router, IPv4, IPv6, LAN, DNS, the VPN client's routes, rp_filter. Needs root."""
+    sight = await _look(grant)
+    lines = [*kernel(grant, sight), (True, f"LAN: {_lan(grant)}"), *_containers(grant), *_client(grant)]
+    return [line for _, line in [*lines, *_strict(grant)]]
+
+
+async def findings(grant: RouteGrant) -> list[Line]:
+    """What can be seen without root."""
+    lines = [*kernel(grant, await _look(grant)), *_client(grant), *_strict(grant)]
+    return [(ok, f"{grant.key}: {line}") for ok, line in lines]
+
+
+async def _look(grant: RouteGrant) -> Sight:
     netlink = Netlink()
     try:
-        sight = await look(netlink, Route(grant.bridge, grant.table, grant.interface))
+        return await look(netlink, Route(grant.bridge, grant.table, grant.interface))
     finally:
         await netlink.close()
-    return [
-        f"routing: {_stands(sight)}",
-        *_ways(sight),
-        f"LAN: {_lan(grant)}",
-        *_containers(grant),
-        *_client(grant),
-    ]
+
+
+def kernel(grant: RouteGrant, sight: Sight) -> list[Line]:
+    stands = not sight.missing and not sight.blocked
+    return [(stands or not sight.rules, f"routing: {_stands(sight)}"), *_router(grant, sight), *_ways(sight)]
 
 
 def _stands(sight: Sight) -> str:
@@ -38,41 +54,66 @@ def _stands(sight: Sight) -> str:
     return f"on, but nothing gets out: {sight.blocked}" if sight.blocked else "on"
 
 
-def _ways(sight: Sight) -> Iterator[str]:
+def _router(grant: RouteGrant, sight: Sight) -> Iterator[Line]:
+    """What the program that follows Docker has to say."""
+    said = _news(grant)
+    if not Path(ADDRESS).exists() or said is None:
+        yield False, f"router: does not run; run: sudo bellpull vpn setup {grant.key}"
+    elif sight.rules and (trouble := said["astray"] or said["trouble"]):
+        yield False, f"router: {trouble}"
+    else:
+        yield True, "router: watches the kernel and Docker"
+
+
+def _ways(sight: Sight) -> Iterator[Line]:
     ways = dict(sight.ways)
     for family in FAMILIES:
         way = ways.get(family)
-        yield f"IPv{family}: " + (
-            "not asked, no bridge with such an address" if way is None else way or "nowhere"
-        )
+        said = "not asked, no bridge with such an address" if way is None else way or "nowhere"
+        yield True, f"IPv{family}: {said}"
 
 
 def _lan(grant: RouteGrant) -> str:
     return ", ".join(grant.lan) or "every network of this server, reached directly"
 
 
-def _containers(grant: RouteGrant) -> Iterator[str]:
-    entry, links = route_entry(grant), _ip("addr", "show")
+def _containers(grant: RouteGrant) -> Iterator[Line]:
+    entry, links, said = route_entry(grant), _ip("addr", "show"), _news(grant)
     for name in [grant.container] if grant.container else docker.on_network(grant.network):
         described = docker.inspect(name)
         if described is None:
-            yield f"{name}: Docker has no such container now"
+            yield True, f"{name}: Docker has no such container now"
         else:
-            dns = (
-                "DNS is as it should be"
-                if grant.checks_dns
-                else "DNS is unchecked, as the configuration says"
-            )
-            yield f"{name}: {why_not(entry, described, links) or dns}"
+            asked = ", ".join((described.get("HostConfig") or {}).get("Dns") or ["Docker's own resolver"])
+            unchecked = "" if grant.checks_dns else ", unchecked, as the configuration says"
+            why = why_not(entry, described, links, pinned=said is not None and not said["astray"])
+            yield not why, f"DNS: {name} asks {asked}{unchecked}"
+            yield not why, f"{name}: {why}" if why else f"{name}: nothing of it goes another way"
 
 
-def _client(grant: RouteGrant) -> Iterator[str]:
+def _news(grant: RouteGrant) -> docker.Described | None:
+    try:
+        said: docker.Described = json.loads((Path(FOLDER) / f"{grant.key}.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return said
+
+
+def _strict(grant: RouteGrant) -> Iterator[Line]:
+    """A strict reverse path is answered by the rule for the tunnel's own address, which is there while on."""
+    places = [Path(f"/proc/sys/net/ipv4/conf/{name}/rp_filter") for name in ("all", grant.interface)]
+    if any(place.exists() and place.read_text().strip() == STRICT for place in places):
+        yield True, f"rp_filter: strict on {grant.interface}; what the tunnel answers comes in all the same"
+
+
+def _client(grant: RouteGrant) -> Iterator[Line]:
     """A VPN client that puts its routes where everybody's are takes the whole server along."""
-    for route in _ip("route", "show", "table", "main"):
+    routes = [route for family in ("-4", "-6") for route in _ip(family, "route", "show", "table", "main")]
+    for route in routes:
         if route.get("dev") == grant.interface and route.get("dst") in MAIN and not route.get("metric"):
             cure = "OpenVPN: route-nopull, WireGuard: Table = off"
-            wide = route["dst"]
-            yield f"{grant.interface} takes the whole server along ({wide}); keep its client from it ({cure})"
+            what = f"{grant.interface} takes the whole server along ({route['dst']})"
+            yield False, f"{what}; keep its client from it ({cure})"
 
 
 def _ip(*words: str) -> list[docker.Described]:

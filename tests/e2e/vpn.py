@@ -1,5 +1,6 @@
 """A box with Docker's engine and an OpenVPN tunnel, and an Internet that sees which way packets came."""
 
+import contextlib
 import io
 import selectors
 import socket
@@ -11,15 +12,25 @@ import time
 from pathlib import Path
 
 from tests.e2e.box import Box
-from tests.e2e.install import CERTIFICATES
 from tests.e2e.server import CODE, PORT, Server
 
-PACKAGES = ["docker.io", "openvpn", "busybox-static"]
 INTERNET = "198.51.100.1"
 ASKED = 5000
 PROVIDER = "10.31.7.2"  # the far end of the box's wire
 PLAIN, TUNNEL = "10.31.7.1", "10.8.0.2"  # what a masqueraded packet comes from
 DNS = "192.0.2.53"
+Doors = tuple[socket.socket, socket.socket]
+PACKETS = f"""
+import socket, time
+while True:
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("{INTERNET}", {ASKED}))
+    except OSError:
+        pass
+    time.sleep(0.002)
+"""
+FLOOD = ["/usr/bin/python3", "-ISc", PACKETS]
+"""What a container runs to send a packet every 2 ms from its first moment on, each a flow of its own."""
 
 CONFIG = f"""\
 bridge:
@@ -38,41 +49,38 @@ ExecStart=/usr/sbin/openvpn --dev tun0 --dev-type tun --proto udp --port 1194 --
 """
 
 
-def install_docker(box: Box) -> None:
-    """By apt, from this machine's network; the engine itself does not start yet."""
-    if CERTIFICATES.exists():
-        box.write(str(CERTIFICATES), CERTIFICATES.read_text())
-    box.write("/etc/resolv.conf", Path("/etc/resolv.conf").read_text())
-    box.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)
-    box.write("/etc/docker/daemon.json", '{"storage-driver": "vfs"}')  # a box lies on an overlay
-    apt = ["apt-get", "-qq", "--yes", "--no-install-recommends"]
-    for words in (["update"], ["install", *PACKAGES]):
-        box.run([*apt, *words], env={"DEBIAN_FRONTEND": "noninteractive"}, network="machine", timeout=300)
-
-
 class Internet:
     """The provider and the VPN's far end in one: counts where packets come from, and answers."""
 
-    def __init__(self, box: Box, made: socket.socket) -> None:
+    def __init__(self, box: Box, made: Doors) -> None:
         self.heard: dict[str, int] = {PLAIN: 0, TUNNEL: 0}
         self._box = box
         self._folder = Path(tempfile.mkdtemp(prefix="bellpull-vpn-"))
         self._server: subprocess.Popen[bytes] | None = None
         box.run(["ip", "route", "replace", "default", "via", PROVIDER])
-        self._socket = made
+        self._door, self._flooded = made
         self._open = True
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
     def _listen(self) -> None:
         selector = selectors.DefaultSelector()
-        selector.register(self._socket, selectors.EVENT_READ)
+        selector.register(self._door, selectors.EVENT_READ)
+        selector.register(self._flooded, selectors.EVENT_READ)
         while self._open:
-            if selector.select(0.05):
-                connection, (source, _) = self._socket.accept()
+            for key, _ in selector.select(0.05):
+                if key.fileobj is self._flooded:
+                    source = self._flooded.recvfrom(2048)[1][0]
+                else:
+                    connection, (source, _) = self._door.accept()
+                    with connection, contextlib.suppress(OSError):
+                        connection.sendall(source.encode())
                 self.heard[source] = self.heard.get(source, 0) + 1
-                with connection:
-                    connection.sendall(source.encode())
+
+    @property
+    def leaked(self) -> int:
+        """What came by another way than the tunnel."""
+        return sum(self.heard.values()) - self.heard[TUNNEL]
 
     def forget(self) -> None:
         time.sleep(0.02)
@@ -130,7 +138,8 @@ class Internet:
     def close(self) -> None:
         self._open = False
         self._thread.join()
-        self._socket.close()
+        self._door.close()
+        self._flooded.close()
         if self._server is not None:
             self._server.kill()
             self._server.wait(10)
@@ -139,24 +148,34 @@ class Internet:
 class VpnServer(Server):
     """The home server with a container that wants to be routed."""
 
-    def __init__(self, box: Box, made: socket.socket) -> None:
+    def __init__(self, box: Box, made: Doors) -> None:
         """`made`: what listening() gives in the box's LAN."""
         super().__init__(box)
         self.internet = Internet(box, made)
+        box.write("/etc/docker/daemon.json", '{"storage-driver": "vfs"}')  # a box lies on an overlay
         box.run(["systemctl", "enable", "--now", "docker"], timeout=60)
         image = box.root / "root/tiny.tar"
         image.write_bytes(_tiny((box.root / "bin/busybox").read_bytes()))
         box.run(["docker", "import", "/root/tiny.tar", "tiny"])
         self.container()
 
-    def container(self, *options: str) -> None:
+    def container(self, *options: str, flood: bool = False) -> None:
         """(Re)make the container that is routed."""
         self.box.run(["docker", "rm", "-f", "seedbox"], check=False)
+        self.make("seedbox", *options, flood=flood)
+
+    def make(self, name: str, *options: str, flood: bool = False, word: str = "run") -> None:
         self.box.run(
             [
-                *("docker", "run", "-d", "--name", "seedbox", "--restart", "unless-stopped"),
-                *([] if "--dns" in options else ["--dns", DNS]),
-                *(*options, "tiny", "/bin/busybox", "sleep", "1000000"),
+                *("docker", word, *(["-d"] if word == "run" else []), "--name", name),
+                *(
+                    "--restart",
+                    "unless-stopped",
+                    "--volume",
+                    "/usr:/usr:ro",
+                    *([] if "--dns" in options else ["--dns", DNS]),
+                ),
+                *(*options, "tiny", *(FLOOD if flood else ["/bin/busybox", "sleep", "1000000"])),
             ]
         )
 
@@ -170,29 +189,31 @@ class VpnServer(Server):
         self.internet.close()
 
 
-async def listening(box: Box) -> socket.socket:
-    """A socket that stands in the Internet; to be made on the box's LAN."""
+async def listening(box: Box) -> Doors:
+    """Sockets that stand in the Internet, for TCP and UDP; to be made on the box's LAN."""
     box.lan.ip("addr", "add", f"{INTERNET}/32", "dev", "lo")
-    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    made.bind((INTERNET, ASKED))
-    made.listen()
+    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    for door in made:
+        door.bind((INTERNET, ASKED))
+    made[0].listen()
     return made
 
 
 def _tiny(busybox: bytes) -> bytes:
-    """An image's file system: one program."""
+    """An image's file system: one program, and the way to those that the box lends it in /usr."""
     text = io.BytesIO()
     with tarfile.open(fileobj=text, mode="w") as tar:
-        for folder in ("bin", "etc", "tmp", "proc", "sys", "dev"):
+        for folder in ("bin", "etc", "tmp", "proc", "sys", "dev", "usr"):
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(entry)
         program = tarfile.TarInfo("bin/busybox")
         program.size, program.mode = len(busybox), 0o755
         tar.addfile(program, io.BytesIO(busybox))
-        shell = tarfile.TarInfo("bin/sh")
-        shell.type, shell.linkname = tarfile.SYMTYPE, "busybox"
-        tar.addfile(shell)
+        for name, target in (("bin/sh", "busybox"), ("lib", "usr/lib"), ("lib64", "usr/lib64")):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, target
+            tar.addfile(link)
     return text.getvalue()
 
 

@@ -11,8 +11,8 @@ from ..answer import Refusal
 from ..plan import Plan
 from ..policy import Policy
 
-Verb = Callable[[Policy, str], Plan]
-"""(policy, name) -> what to do about it; Refusal with code denied or policy."""
+Verb = Callable[[Policy, str], Plan | None]
+"""(policy, name) -> what to do about it, None when it is done; Refusal with code denied or policy."""
 
 FILES = {
     "unit-start": "unit",
@@ -22,8 +22,6 @@ FILES = {
     "command-off": "command",
     "route-on": "route",
     "route-off": "route",
-    "route-guard": "route",
-    "route-check": "route",
 } | {
     f"{prefix}-{word}": "domain"
     for prefix in ("domain", "domains")

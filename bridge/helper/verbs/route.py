@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from .. import docker
+from .. import docker, router
 from ..answer import Refusal
 from ..plan import Plan
 from ..policy import Policy, denied, unusable
@@ -26,7 +26,7 @@ DEADLINE = 5.0
 PROTOCOL = "217"  # marks rules and routes as ours; no routing daemon has this number
 LAN, TUNNEL, GUARD, SOURCE = 4700, 4720, 4721, 4730  # below 5200, where VPN clients keep theirs
 MAIN = 254  # rtnetlink(7), RT_TABLE_MAIN
-LOOK = "addr show\nrule show\nroute show default\n"
+LOOK = f"addr show\nrule show\nroute show default\nroute show table all proto {PROTOCOL}\n"
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 DOCKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -38,9 +38,11 @@ Change = Callable[[Entry, str, str], list[str]]
 """(policy's entry, "4" or "6", what `ip` answered to LOOK) -> lines for `ip -batch`."""
 
 
-def on(policy: Policy, key: str) -> Plan:
+def on(policy: Policy, key: str) -> Plan | None:
     """Refused while a container on the network could get out in another way."""
-    entry = _entry(policy, key)
+    entry = find(policy, key)
+    if router.ask("on", key):
+        return None
     return Plan(
         (IP, "-j", "-N", "addr", "show"),
         then=lambda seen: _checked(entry, json.loads(seen)),
@@ -48,28 +50,14 @@ def on(policy: Policy, key: str) -> Plan:
     )
 
 
-def check(policy: Policy, key: str) -> Plan:
-    """Only whether it would be refused."""
-    entry = _entry(policy, key)
-    return Plan(
-        (IP, "-j", "-N", "addr", "show"),
-        then=lambda seen: _checked(entry, json.loads(seen)) and None,
-        deadline=DEADLINE,
-    )
-
-
-def off(policy: Policy, key: str) -> Plan:
-    return _plan(turn_off, _entry(policy, key))
-
-
-def guard(policy: Policy, key: str) -> Plan:
-    """Nothing gets out, whatever there is: for the start of the machine, before the engine's."""
-    return _plan(stop_all, _entry(policy, key))
+def off(policy: Policy, key: str) -> Plan | None:
+    entry = find(policy, key)
+    return None if router.ask("off", key) else _plan(turn_off, entry)
 
 
 def turn_on(entry: Entry, family: str, seen: str) -> list[str]:
     """Close, lay the way into the tunnel, open it. Without a tunnel it stays closed."""
-    links, rules, defaults = _parse(seen)
+    links, rules, defaults, routes = parse(seen)
     there = _ours(entry, rules)
     wanted, route = _wanted(entry, family, links, defaults)
     guard, others = wanted[0], wanted[1:]
@@ -77,22 +65,22 @@ def turn_on(entry: Entry, family: str, seen: str) -> list[str]:
     return [
         *_added([guard], there),
         *(f"rule del {rule}" for rule in stale),
-        *([f"route replace {route}"] if route else []),
+        *([f"route replace {route}"] if route and route not in map(_route, routes) else []),
         *_added(others, there),
     ]
 
 
 def turn_off(entry: Entry, family: str, seen: str) -> list[str]:
     """Back to the way of everybody else; the rule that stops everything goes last."""
-    _, rules, _ = _parse(seen)
+    _, rules, _, _ = parse(seen)
     order = [TUNNEL, SOURCE, LAN, GUARD]
     there = sorted(_ours(entry, rules), key=lambda rule: order.index(int(rule.split()[1])))
     return [f"rule del {rule}" for rule in there]
 
 
-def stop_all(entry: Entry, family: str, seen: str) -> list[str]:
-    _, rules, _ = _parse(seen)
-    return _added([_guard(entry)], _ours(entry, rules))
+def close(entry: Entry, seen: str) -> list[str]:
+    """Nothing gets out, for as long as there is no way to lay."""
+    return _added([_guard(entry)], _ours(entry, parse(seen)[1]))
 
 
 def _checked(entry: Entry, links: list[Entry]) -> Plan:
@@ -104,13 +92,11 @@ def _checked(entry: Entry, links: list[Entry]) -> Plan:
     return _plan(turn_on, entry)
 
 
-def why_not(entry: Entry, described: docker.Described, links: list[Entry]) -> str:
-    """Why this container could get past the route; empty when it cannot."""
-    found = (prefix for family in ("4", "6") for prefix in _networks(entry, family, links))
-    house = [docker.parse(prefix) for prefix in entry["lan"] or found]
-    return docker.way_out(described, entry["network"]) or (
-        docker.names(described, house) if entry["dns"] else ""
-    )
+def why_not(entry: Entry, described: docker.Described, links: list[Entry], *, pinned: bool = False) -> str:
+    """Why this container could get past the route; empty when it cannot. `pinned`: its way out is held."""
+    near = [docker.parse(prefix) for family in ("4", "6") for prefix in house(entry, family, links)]
+    way_out = "" if pinned else docker.way_out(described, entry["network"])
+    return way_out or (docker.names(described, near) if entry["dns"] else "")
 
 
 def _plan(change: Change, entry: Entry) -> Plan:
@@ -137,8 +123,7 @@ def _wanted(
 ) -> tuple[list[str], str | None]:
     """(the rules of a tile that is on, the guard first and the way in last; the route, if there is one)."""
     bridge, table, interface = entry["bridge"], entry["table"], entry["interface"]
-    lan = [prefix for prefix in entry["lan"] if (":" in prefix) == (family == "6")]
-    prefixes = lan if entry["lan"] else sorted(set(_networks(entry, family, links)))
+    prefixes = house(entry, family, links)
     to_lan = [f"pref {LAN} to {prefix} iif {bridge} lookup {MAIN} protocol {PROTOCOL}" for prefix in prefixes]
     into = f"pref {TUNNEL} iif {bridge} lookup {table} protocol {PROTOCOL}"
     source = _address(entry, family, links)
@@ -162,7 +147,7 @@ def _added(rules: Iterable[str], there: Sequence[str]) -> list[str]:
 def _ours(entry: Entry, rules: list[Entry]) -> list[str]:
     """This entry's rules among all that are there, in the words they are wanted in."""
     return [
-        _words(rule)
+        words(rule)
         for rule in rules
         if rule.get("protocol") == PROTOCOL
         and rule["priority"] in (LAN, TUNNEL, GUARD, SOURCE)
@@ -170,7 +155,8 @@ def _ours(entry: Entry, rules: list[Entry]) -> list[str]:
     ]
 
 
-def _words(rule: Entry) -> str:
+def words(rule: Entry) -> str:
+    """A rule as it is written for `ip rule add`."""
     words = [f"pref {rule['priority']}"]
     if rule["src"] != "all":
         words.append(f"from {rule['src']}")
@@ -180,6 +166,12 @@ def _words(rule: Entry) -> str:
         words.append(f"iif {rule['iif']}")
     words.append(f"lookup {rule['table']}" if "table" in rule else "type unreachable")
     return " ".join([*words, f"protocol {PROTOCOL}"])
+
+
+def _route(route: Entry) -> str:
+    via = f"via {route['gateway']} " if "gateway" in route else ""
+    where = f"dev {route.get('dev')} table {route.get('table')} metric {route.get('metric')}"
+    return f"{route.get('dst')} {via}{where} protocol {PROTOCOL}"
 
 
 def _address(entry: Entry, family: str, links: list[Entry]) -> str | None:
@@ -201,6 +193,13 @@ def _gateway(interface: str, defaults: list[Entry]) -> str:
     raise Refusal(
         "failed", f"{interface} is no tunnel and has no gateway: give it a default route of a high metric"
     )
+
+
+def house(entry: Entry, family: str, links: list[Entry]) -> list[str]:
+    """What is reached directly: the networks that the owner named, or those of the house."""
+    if entry["lan"]:
+        return [prefix for prefix in entry["lan"] if (":" in prefix) == (family == "6")]
+    return sorted(set(_networks(entry, family, links)))
 
 
 def _networks(entry: Entry, family: str, links: list[Entry]) -> Iterable[str]:
@@ -230,22 +229,23 @@ def _network(address: str, length: int) -> str:
     return first if length == bits else f"{first}/{length}"
 
 
-def _parse(seen: str) -> tuple[list[Entry], list[Entry], list[Entry]]:
-    """(links, rules, default routes): the three lists that `ip` writes one after the other."""
+def parse(seen: str) -> tuple[list[Entry], list[Entry], list[Entry], list[Entry]]:
+    """(links, rules, default routes, our routes): the lists that `ip` writes one after the other."""
     lists: list[list[Entry]] = []
     decoder, at = json.JSONDecoder(), 0
     while (at := _start(seen, at)) < len(seen):
         found, at = decoder.raw_decode(seen, at)
         lists.append([item for item in found if item])
-    links, rules, defaults = lists
-    return links, rules, defaults
+    links, rules, defaults, routes = lists
+    return links, rules, defaults, routes
 
 
 def _start(text: str, at: int) -> int:
     return at + len(text[at:]) - len(text[at:].lstrip())
 
 
-def _entry(policy: Policy, key: str) -> Entry:
+def find(policy: Policy, key: str) -> Entry:
+    """The policy's entry; Refusal with code denied or policy."""
     routes = policy.get("routes")
     if not isinstance(routes, dict):
         raise unusable("it has no routes")
@@ -271,4 +271,4 @@ def _named(entry: Entry) -> list[str]:
     return ["network"] if entry.get("container") is None else ["network", "container"]
 
 
-VERBS = {"route-on": on, "route-off": off, "route-guard": guard, "route-check": check}
+VERBS = {"route-on": on, "route-off": off}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bridge.helper import main as program
-from bridge.helper import policy, process, trust
+from bridge.helper import policy, process, trust, verbs
 from bridge.helper.plan import Plan
 from tests.fakes.ownership import Ownership
 
@@ -41,6 +41,14 @@ def test_a_word_and_a_name_that_are_allowed_are_carried_out(ran: list[Plan], sai
     assert program.main(["unit-start", "smbd.service"]) == 0
     assert [plan.argv[-1] for plan in ran] == ["smbd.service"]
     assert said == [b'{"ok": true}\n']
+
+
+def test_what_a_verb_has_done_itself_needs_no_plan(
+    monkeypatch: pytest.MonkeyPatch, ran: list[Plan], said: list[bytes]
+) -> None:
+    monkeypatch.setattr(verbs, "find", lambda word: lambda policy, name: None)
+    assert program.main(["route-on", "tv"]) == 0
+    assert not ran
 
 
 def test_a_refusal_is_one_line_and_exit_code_1(ran: list[Plan], said: list[bytes]) -> None:

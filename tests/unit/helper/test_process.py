@@ -134,3 +134,5 @@ def test_what_may_not_be_changed_is_left_and_the_rest_is_done(monkeypatch: pytes
     assert limits.limits == {**process.LIMITS, resource.RLIMIT_NPROC: (100, 100)}
     assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
     assert signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    process.hear_signals()
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.helper import docker, verbs
+from bridge.helper import docker, router, verbs
 from bridge.helper.answer import Refusal
 from bridge.helper.plan import Plan
 from bridge.helper.policy import Policy
@@ -60,8 +60,13 @@ STRANGERS = [
 ]
 
 
-def seen(links: Sequence[Any] = (), rules: Sequence[Any] = (), defaults: Sequence[Any] = ()) -> str:
-    return "\n".join(json.dumps([*part]) for part in ([{}, *links], rules, defaults)) + "\n"
+def seen(
+    links: Sequence[Any] = (),
+    rules: Sequence[Any] = (),
+    defaults: Sequence[Any] = (),
+    routes: Sequence[Any] = (),
+) -> str:
+    return "\n".join(json.dumps([*part]) for part in ([{}, *links], rules, defaults, routes)) + "\n"
 
 
 def on(family: str, text: str, **changed: object) -> list[str]:
@@ -72,8 +77,11 @@ def test_turning_on_closes_first_and_opens_the_way_last() -> None:
     assert on("4", seen([TUNNEL], STRANGERS)) == IPV4
 
 
-def test_what_is_there_is_not_made_again_but_the_way_is_laid_again() -> None:
-    assert on("4", seen([TUNNEL], HERE)) == [IPV4[1]]
+def test_what_is_there_is_not_made_again() -> None:
+    way = {"dst": "default", "dev": "tun0", "table": "24810", "metric": 10}
+    assert on("4", seen([TUNNEL], HERE, [], [way])) == []
+    for other in ({**way, "dev": "tun1"}, {**way, "gateway": "10.8.0.1"}):
+        assert on("4", seen([TUNNEL], HERE, [], [other])) == [IPV4[1]]
 
 
 def test_rules_of_an_earlier_network_or_tunnel_go_while_it_is_closed() -> None:
@@ -143,11 +151,6 @@ def test_turning_off_takes_the_guard_away_last_and_leaves_strangers_alone() -> N
     assert route.turn_off(ENTRY, "4", seen([], STRANGERS)) == []
 
 
-def test_the_guard_alone_is_added_once() -> None:
-    assert route.stop_all(ENTRY, "4", seen([], STRANGERS)) == [IPV4[0]]
-    assert route.stop_all(ENTRY, "4", seen([], HERE)) == []
-
-
 # The plan: look, change, look, change
 
 
@@ -162,7 +165,7 @@ def walked(plan: Plan | None, answer: Callable[[Plan], str]) -> list[tuple[str, 
 
 def test_ipv6_is_looked_at_and_changed_before_ipv4() -> None:
     look, change = ("-j", "-N"), ("-batch", "-")
-    argvs = walked(verbs.find("route-guard")(POLICY, "tv"), lambda plan: seen())
+    argvs = walked(verbs.find("route-off")(POLICY, "tv"), lambda plan: seen([], HERE))
     assert argvs == [(*look, "-6", *change), ("-6", *change), (*look, "-4", *change), ("-4", *change)]
 
 
@@ -175,6 +178,21 @@ def test_a_kernel_without_ipv6_is_not_asked_about_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(route, "IPV6", "/nowhere")
     argvs = walked(verbs.find("route-off")(POLICY, "tv"), lambda plan: seen())
     assert [argv[2] for argv in argvs] == ["-4"]
+
+
+@pytest.mark.parametrize("word", ["on", "off"])
+def test_where_there_is_a_router_it_is_the_one_that_does_it(
+    monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def ask(word: str, key: str) -> bool:
+        asked.append((word, key))
+        return True
+
+    monkeypatch.setattr(router, "ask", ask)
+    assert verbs.find(f"route-{word}")(POLICY, "tv") is None
+    assert asked == [(word, "tv")]
 
 
 # What Docker says
@@ -218,27 +236,24 @@ def test_dns_is_not_looked_at_when_the_owner_says_so() -> None:
     assert why_not(described(dns=["192.168.7.1"]), lan=[]).startswith("tv asks 192.168.7.1")
 
 
-@pytest.mark.parametrize("word", ["route-on", "route-check"])
-def test_it_is_not_turned_on_while_a_container_could_get_past_it(
-    monkeypatch: pytest.MonkeyPatch, word: str
-) -> None:
+def test_it_is_not_turned_on_while_a_container_could_get_past_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(docker, "inspect", lambda name: described(dns=[]))
     with pytest.raises(Refusal) as refused:
-        walked(verbs.find(word)(POLICY, "tv"), lambda plan: "[]")
+        walked(verbs.find("route-on")(POLICY, "tv"), lambda plan: "[]")
     assert refused.value.code == "refused"
 
 
-def test_a_container_that_is_not_there_hinders_nothing_and_a_check_changes_nothing(
+def test_a_container_that_is_not_there_hinders_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[str] = []
     monkeypatch.setattr(docker, "inspect", asked.append)
     monkeypatch.setattr(docker, "on_network", lambda name: [f"one on {name}"])
     everybody: Policy = {"routes": {"tv": {**ENTRY, "container": None}}}
-    assert len(walked(verbs.find("route-check")(everybody, "tv"), lambda plan: "[]")) == 1
     answers = {"addr": "[]", "-batch": seen()}
-    argvs = walked(verbs.find("route-on")(POLICY, "tv"), lambda plan: answers[plan.argv[-2]])
-    assert len(argvs) == 5
+    for policy in (everybody, POLICY):
+        argvs = walked(verbs.find("route-on")(policy, "tv"), lambda plan: answers[plan.argv[-2]])
+        assert len(argvs) == 5
     assert asked == ["one on 0-bellpull-tv", "tv"]
 
 

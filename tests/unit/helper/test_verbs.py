@@ -19,7 +19,9 @@ POLICY: Policy = {
 
 
 def plan(word: str, name: str, policy: Policy = POLICY) -> Plan:
-    return verbs.find(word)(policy, name)
+    found = verbs.find(word)(policy, name)
+    assert found is not None
+    return found
 
 
 def refusal(word: str, name: str, policy: Policy = POLICY) -> str:
