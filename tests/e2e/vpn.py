@@ -3,6 +3,7 @@
 import contextlib
 import io
 import selectors
+import shutil
 import socket
 import subprocess
 import tarfile
@@ -143,6 +144,7 @@ class Internet:
         if self._server is not None:
             self._server.kill()
             self._server.wait(10)
+        shutil.rmtree(self._folder)
 
 
 class VpnServer(Server):
