@@ -1,9 +1,10 @@
 """`kind: vm`: guests of libvirt as one tile, started in order and shut down in reverse.
 
 On when every one of them runs. A guest that is paused, suspended or saved is off: it serves
-nobody; turned on, it goes on where it was. Turned off, guests are asked to shut down as by
-their power button; whoever does not within `shutdown` is the tile's failure, or has its plug
-pulled with `force: true`. `action: restart` asks for a reboot and waits until it is seen.
+nobody; turned on, it goes on where it was, and turned off, it is left as it is. Turned off,
+guests that run are asked to shut down as by their power button, and asked again, for a guest that
+still boots does not hear it; whoever does not within `shutdown` is the tile's failure, or has its
+plug pulled with `force: true`. `action: restart` asks for a reboot and waits until it is seen.
 """
 
 import asyncio
@@ -18,11 +19,13 @@ from yaml.nodes import SequenceNode
 
 from bridge.contract import Accessory, DomainGrant, Failed, Grant, Refused, State, Vitals
 from bridge.kind import Kind
-from bridge.schema import Duration, From, Node, Wrong, text
+from bridge.schema import Duration, From, Node, Wrong, text, unknown
 from bridge.tools import Tools
 from bridge.tools.libvirt import Domain, Domains, Stands, processes
 
+WAYS_UP = ("start", "resume", "wakeup")
 ALL: tuple[str, ...] = ()
+AGAIN = 15.0  # seconds after which the power button is pressed again
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,99}", re.ASCII)
 
 
@@ -76,11 +79,10 @@ class Vm(Kind):
 
     async def doubts(self, tools: Tools) -> Iterable[str]:
         there = await tools.libvirt.read()
-        known = ", ".join(sorted(there)) or "none"
-        if not self.domains and not there:
+        if not there:
             return ["libvirt knows no guest on this machine yet"]
         return [
-            f"libvirt knows no guest {name} on this machine; it knows {known}"
+            f"domains: {name}: {unknown(name, there, what='guest')}"
             for name in self.domains
             if name not in there
         ]
@@ -93,6 +95,7 @@ class Guests(Accessory):
         self._vm = vm
         self._tools = tools
         self._up: list[str] = []
+        self._leaving: dict[str, float] = {}  # whose power button was pressed -> till when it may act on it
         self._vitals = Vitals()
 
     async def watch(self) -> AsyncGenerator[State, None]:
@@ -100,6 +103,7 @@ class Guests(Accessory):
             async for there in reads:
                 guests = self._picked(there)
                 self._up = [guest.name for guest in guests if guest.up]
+                self._leaving = {name: end for name, end in self._leaving.items() if name in self._up}
                 yield state_of(guests)
 
     async def set(self, on: bool) -> State:
@@ -119,7 +123,9 @@ class Guests(Accessory):
         async with aclosing(self._tools.libvirt.watch()) as reads:
             await anext(reads)  # so that it listens
             await self._move("reboot", list(before))
-            late = await self._late(running, reads, lambda guest: self._has_rebooted(guest, before))
+            late = await self._late(
+                running, lambda guest: self._has_rebooted(guest, before), self._vm.shutdown
+            )
         if late:
             raise Failed(f"{_names(late)} did not reboot in {self._vm.shutdown:g} s")
         return state_of(await self._read())
@@ -144,14 +150,21 @@ class Guests(Accessory):
         for guest in guests:
             if guest.state == Stands.ABSENT:
                 raise Failed(f"{guest}; see: virsh list --all")
-        for verb in ("start", "resume", "wakeup"):
+        if leaving := [guest for guest in guests if guest.up and guest.name in self._leaving]:
+            end = max(self._leaving[guest.name] for guest in leaving)
+            await self._late(leaving, _is_down, end - _now())
+            guests = await self._read()
+        for verb in WAYS_UP:
             await self._move(verb, [guest.name for guest in guests if _way_up(guest) == verb])
 
     async def _shut_down(self, guests: Sequence[Domain]) -> None:
-        running = [guest for guest in reversed(guests) if not guest.down]
-        async with aclosing(self._tools.libvirt.watch()) as reads:
-            await self._move("shutdown", [guest.name for guest in running])
-            late = await self._late(running, reads, lambda guest: guest.down)
+        late = [guest for guest in reversed(guests) if guest.up or guest.moving]
+        end = _now() + self._vm.shutdown
+        while late and (left := end - _now()) > 0:
+            pressed = [guest.name for guest in late if guest.up]
+            self._leaving |= dict.fromkeys(pressed, end)
+            await self._move("shutdown", pressed)
+            late = await self._late(late, _is_down, min(AGAIN, left))
         if not late:
             return
         if not self._vm.force:
@@ -162,12 +175,12 @@ class Guests(Accessory):
         await self._move("destroy", [guest.name for guest in late])
 
     async def _late(
-        self, guests: list[Domain], reads: AsyncGenerator[Domains, None], done: Callable[[Domain], bool]
+        self, guests: list[Domain], done: Callable[[Domain], bool], seconds: float
     ) -> list[Domain]:
         """Wait until it is so of every guest; those of whom it is not when their time is over."""
         names = {guest.name for guest in guests}
         try:
-            async with asyncio.timeout(self._vm.shutdown):
+            async with asyncio.timeout(seconds), aclosing(self._tools.libvirt.watch()) as reads:
                 while guests:
                     there = self._picked(await anext(reads))
                     guests = [guest for guest in there if guest.name in names and not done(guest)]
@@ -177,10 +190,19 @@ class Guests(Accessory):
 
     async def _move(self, verb: str, names: Sequence[str]) -> None:
         if names and not self._vm.domains:
-            await self._tools.root.call(f"domains-{verb}", "all")
+            await self._ask(f"domains-{verb}", "all", names)
             return
         for name in names:
-            await self._tools.root.call(f"domain-{verb}", name)
+            await self._ask(f"domain-{verb}", name, [name])
+
+    async def _ask(self, verb: str, name: str, names: Sequence[str]) -> None:
+        """Failed unless it was done, or somebody else has done it in the meantime."""
+        try:
+            await self._tools.root.call(verb, name)
+        except Failed:
+            guests = [guest for guest in await self._read() if guest.name in names]
+            if not all(guest.up if verb.endswith(WAYS_UP) else guest.down for guest in guests):
+                raise
 
 
 def state_of(guests: Sequence[Domain]) -> State:
@@ -198,6 +220,14 @@ def _way_up(guest: Domain) -> str:
     """The helper's word that makes it run; empty when it does."""
     words: dict[int, str] = {Stands.PAUSED: "resume", Stands.SUSPENDED: "wakeup"}
     return "" if guest.up else words.get(guest.state, "start")
+
+
+def _is_down(guest: Domain) -> bool:
+    return guest.down
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _lives(pid: int) -> bool:

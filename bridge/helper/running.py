@@ -20,6 +20,8 @@ def run(plan: Plan) -> None:
     started = time.monotonic()
     child, errors, said = _spawn(plan)
     code = _wait(child, plan)
+    if code == 0 and plan.strict and (error := _last_line(errors)):
+        raise Refusal("failed", error)
     if code == 0:
         following = plan.then(_read(said)) if plan.then else None
         return run(following) if following else None

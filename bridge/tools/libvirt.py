@@ -1,9 +1,9 @@
 """libvirt's guests over virsh's read-only connection: without privilege, polling, or a binding to compile.
 
 Source of the numbers: virDomainState and its reasons in libvirt-domain.h. One `virsh event`
-serves every tile. It does not say from when on it listens, so the guests are looked at once
-more a moment after it was started; it ends when the connection does, and then everyone who
-waits hears Unavailable.
+serves every tile. It does not say from when on it listens, but is asked for its URI first, so
+the guests are looked at once more a moment after it has said that; it ends when the connection
+does, and then everyone who waits hears Unavailable.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from bridge.printable import printable
 URI = "qemu:///system"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ANSWER = 10.0  # seconds libvirt has to answer a question
-LOOKS = (0.5, 3.0)  # seconds after its start at which an event listener surely listens
+CONNECTED = 0.5  # seconds after which a listener that is connected surely listens
 SETPRIV = ("setpriv", "--pdeathsig", "KILL", "--")  # a listener does not outlive a bridge that is killed
 EVENT = b"event '"
 OF_NOTE = ("lifecycle", "reboot")
@@ -130,7 +130,7 @@ class Libvirt:
             await _end(process)
         if process.returncode != 0:
             raise Unavailable(_explained(err))
-        return parse(out.decode(errors="surrogateescape"))
+        return parse(out.decode(errors="replace"))
 
     async def watch(self) -> AsyncGenerator[Domains, None]:
         """All guests now, and again after every change of one of them."""
@@ -162,8 +162,7 @@ class Libvirt:
         """Tell all watchers how the guests are, from now on; at its end, why it ended."""
         changed = asyncio.Event()
         try:
-            process = await _virsh("event", "--all", "--loop")
-            looks = [asyncio.get_running_loop().call_later(pause, changed.set) for pause in LOOKS]
+            process = await _virsh("uri; event --all --loop")
             hearing = asyncio.create_task(self._hear(process, changed), name="virsh event")
             try:
                 while True:
@@ -177,8 +176,6 @@ class Libvirt:
                     if hearing.done():
                         raise Unavailable(hearing.result())
             finally:
-                for look in looks:
-                    look.cancel()
                 hearing.cancel()
                 await asyncio.wait({hearing})
                 await _end(process)
@@ -195,8 +192,10 @@ class Libvirt:
         """Listen until virsh ends; why it did."""
         assert process.stdout is not None and process.stderr is not None
         while line := await process.stdout.readline():
+            if line.strip() == URI.encode():
+                asyncio.get_running_loop().call_later(CONNECTED, changed.set)
             if line.startswith(EVENT):
-                what, _, rest = line.removeprefix(EVENT).decode(errors="surrogateescape").partition("'")
+                what, _, rest = line.removeprefix(EVENT).decode(errors="replace").partition("'")
                 if what == "reboot":
                     self.reboots[rest.partition("'")[2].rpartition("'")[0]] += 1
                 if what in OF_NOTE:
@@ -237,21 +236,24 @@ async def _virsh(*words: str) -> asyncio.subprocess.Process:
     if virsh is None:
         raise Unavailable("virsh is not on this machine; install libvirt-clients (Fedora: libvirt-client)")
     before = (setpriv, *SETPRIV[1:]) if setpriv else ()
-    return await asyncio.create_subprocess_exec(
-        *before,
-        virsh,
-        "--readonly",
-        "--quiet",
-        "--connect",
-        URI,
-        *words,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd="/",
-        env={"PATH": PATH, "LANG": "C.UTF-8", "HOME": "/"},
-        start_new_session=True,  # a Ctrl-C meant for the bridge is not virsh's
-    )
+    try:
+        return await asyncio.create_subprocess_exec(
+            *before,
+            virsh,
+            "--readonly",
+            "--quiet",
+            "--connect",
+            URI,
+            *words,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd="/",
+            env={"PATH": PATH, "LANG": "C.UTF-8", "HOME": "/"},
+            start_new_session=True,  # a Ctrl-C meant for the bridge is not virsh's
+        )
+    except OSError as error:
+        raise Unavailable(f"virsh cannot be run: {error.strerror}") from None
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator
 
+from bridge.contract import Failed
 from bridge.tools.libvirt import Domain, Domains, Stands
 
 AFTER = {
@@ -16,12 +17,19 @@ AFTER = {
 
 
 class FakeLibvirt:
-    """`deaf`: guests that do not hear their power button; `asked`: what root was asked for, in order."""
+    """`asked`: what root was asked for, in order.
+
+    deaf    guests that do not hear their power button
+    faster  guests that somebody else always moves a moment earlier
+    broken  guests that cannot be started
+    """
 
     def __init__(self, **states: int) -> None:
         self.domains: Domains = {name: Domain(name, state) for name, state in states.items()}
         self.reboots: Counter[str] = Counter()
         self.deaf: set[str] = set()
+        self.faster: set[str] = set()
+        self.broken: set[str] = set()
         self.asked: list[tuple[str, str]] = []
         self._changed = asyncio.Condition()
         self._number = 0
@@ -34,6 +42,11 @@ class FakeLibvirt:
             self.domains[name] = Domain(name, state, reason)
             self._number += 1
             self._changed.notify_all()
+
+    async def is_asked(self, call: tuple[str, str]) -> None:
+        """Wait until root was asked for it."""
+        while call not in self.asked:
+            await asyncio.sleep(0.01)
 
     async def read(self) -> Domains:
         return dict(self.domains)
@@ -56,4 +69,8 @@ class FakeLibvirt:
                 continue
             if word == "reboot":
                 self.reboots[guest] += 1
+            if word == "start" and guest in self.broken:
+                raise Failed("network 'default' is not active")
             await self.become(guest, AFTER.get(word, self.is_(guest)))
+            if guest in self.faster:
+                raise Failed("Requested operation is not valid")

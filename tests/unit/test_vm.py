@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from accessories import vm
 from accessories.vm import ALL, Vm
 from bridge.config import parse
 from bridge.contract import Accessory, DomainGrant, Failed, Refused, State
@@ -79,6 +80,66 @@ async def test_a_guest_that_ignores_its_power_button_fails_the_wish_or_is_destro
     assert fake.asked[-2:] == [("domain-shutdown", "web"), ("domain-destroy", "web")]
 
 
+async def test_a_guest_that_still_boots_is_asked_again_until_it_hears(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(vm, "AGAIN", 0.01)
+    fake = FakeLibvirt(web=ON, mail=ON)
+    fake.deaf.add("web")
+    off = asyncio.create_task(tile(fake, "web", "mail", shutdown=20).set(False))
+    while fake.asked.count(("domain-shutdown", "web")) < 3:
+        await asyncio.sleep(0.01)
+    fake.deaf.clear()
+    assert (await off).on is False
+    assert fake.asked.count(("domain-shutdown", "mail")) == 1
+
+
+async def test_a_guest_that_is_on_its_way_down_is_started_when_it_is_down() -> None:
+    fake = FakeLibvirt(web=ON)
+    fake.deaf.add("web")
+    guests = tile(fake, "web", shutdown=20)
+    off = asyncio.create_task(guests.set(False))
+    await fake.is_asked(("domain-shutdown", "web"))
+    off.cancel()
+    on = asyncio.create_task(guests.set(True))
+    await asyncio.sleep(0.05)
+    assert not on.done()
+    await fake.become("web", OFF)
+    assert (await on).on
+    assert fake.asked == [("domain-shutdown", "web"), ("domain-start", "web")]
+
+
+async def test_a_guest_that_was_turned_off_and_started_by_somebody_else_is_on() -> None:
+    fake = FakeLibvirt(web=ON)
+    guests = tile(fake, "web", shutdown=20)
+    states = guests.watch()
+    await anext(states)
+    await guests.set(False)
+    assert not (await anext(states)).on
+    await fake.become("web", ON)
+    assert (await asyncio.wait_for(guests.set(True), 5)).on
+    await states.aclose()
+
+
+async def test_guests_that_are_paused_saved_or_asleep_are_off_already_and_left_alone() -> None:
+    fake = FakeLibvirt(web=ON, mail=PAUSED, old=ASLEEP)
+    assert not (await tile(fake, "web", "mail", "old", force=True).set(False)).on
+    assert fake.asked == [("domain-shutdown", "web")]
+
+
+async def test_what_root_cannot_do_because_somebody_else_has_done_it_is_done() -> None:
+    fake = FakeLibvirt(web=OFF, mail=OFF)
+    fake.faster.add("web")
+    assert (await tile(fake, "web", "mail").set(True)).on
+    assert not (await tile(fake, "web", "mail").set(False)).on
+    fake.faster.clear()
+    fake.broken.add("mail")
+    with pytest.raises(Failed, match="network 'default' is not active"):
+        await tile(fake, "web", "mail").set(True)
+    with pytest.raises(Failed, match="network 'default' is not active"):
+        await tile(fake, *ALL).set(True)
+
+
 async def test_a_restart_reboots_what_runs_waits_for_it_and_starts_nothing() -> None:
     fake = FakeLibvirt(web=ON, mail=OFF)
     await tile(fake, "web", "mail").restart()
@@ -93,9 +154,10 @@ async def test_a_restart_reboots_what_runs_waits_for_it_and_starts_nothing() -> 
 async def test_check_doubts_guests_that_are_not_there() -> None:
     fake = FakeLibvirt(web=ON, mail=OFF)
     assert await Vm(("web", "mial")).doubts(tools(fake)) == [
-        "libvirt knows no guest mial on this machine; it knows mail, web"
+        "domains: mial: unknown guest; did you mean 'mail'?"
     ]
     assert await Vm(ALL).doubts(tools(fake)) == []
+    assert await Vm(("web",)).doubts(tools(FakeLibvirt())) == ["libvirt knows no guest on this machine yet"]
     assert await Vm(ALL).doubts(tools(FakeLibvirt())) == ["libvirt knows no guest on this machine yet"]
 
 

@@ -3,7 +3,8 @@
 Policy: "domains": {NAME: [WORD, …]}, "all_domains": [WORD, …]; the words are those of WORDS.
 
 virsh finds a guest by id, UUID or name, in this order, so a name of digits only is refused.
-Of `all`, libvirt itself says which are in the state that the word is for.
+Of `all`, libvirt itself says which are in the state that the word is for. virsh goes on after a
+command that failed and exits with the last one's code, so what it complains of counts.
 """
 
 import re
@@ -43,8 +44,8 @@ def _every(word: str, policy: Policy, name: str) -> Plan:
 
     def then(said: str) -> Plan | None:
         found = [line for line in said.split() if UUID.fullmatch(line)]
-        lines = "".join(f"{command} --domain={uuid}\n" for uuid in found)
-        return Plan(VIRSH, input=lines, deadline=DEADLINE) if found else None
+        work = "; ".join(f"{command} --domain={uuid}" for uuid in found)
+        return Plan((*VIRSH, work), strict=True, deadline=DEADLINE) if found else None
 
     return Plan((*VIRSH, "list", "--uuid", those), deadline=DEADLINE, then=then)
 

@@ -68,6 +68,13 @@ def test_what_a_program_says_decides_what_is_done_next(tmp_path: Path) -> None:
     assert said == ["hello\n", "x" * 200_000]
 
 
+def test_a_strict_plan_fails_by_a_complaint_alone() -> None:
+    complaint = ("/bin/sh", "-c", "echo one >&2; echo two >&2")
+    running.run(Plan(complaint, deadline=20))
+    assert refusal(Plan(complaint, strict=True, deadline=20)) == ("failed", "two")
+    running.run(Plan(("/bin/true",), strict=True, deadline=20))
+
+
 def test_a_program_that_overstays_is_killed(tmp_path: Path) -> None:
     code, reason = refusal(sh(f"echo $$ > {tmp_path}/pid; exec sleep 60", deadline=0.2))
     assert code == "timeout" and "did not answer within 0.2 s" in reason

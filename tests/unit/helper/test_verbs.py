@@ -148,8 +148,9 @@ def test_all_guests_are_those_that_libvirt_names_and_that_the_word_is_for() -> N
     assert look.argv[-3:] == ("list", "--uuid", "--state-running")
     assert look.then is not None
     act = look.then("\n".join([*UUIDS, "", "web; reboot", "--domain"]))
-    assert act is not None and act.argv == look.argv[:4]
-    assert act.input == "".join(f"shutdown --domain={uuid}\n" for uuid in UUIDS)
+    assert act is not None and act.strict
+    work = "; ".join(f"shutdown --domain={uuid}" for uuid in UUIDS)
+    assert act.argv == (*look.argv[:4], work)
     assert look.then("\n") is None
 
 

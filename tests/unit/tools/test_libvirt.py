@@ -27,7 +27,8 @@ VIRSH = """\
 #!/bin/sh
 for word; do case $word in
     domstats) [ -e {folder}/deaf ] && exec sleep 60; cat {folder}/told >&1 || exit 1; exit ;;
-    event) cat {folder}/events; echo 'error: client socket is closed' >&2; exit 1 ;;
+    *event*) [ -e {folder}/slow ] && echo qemu:///system; cat {folder}/events
+        echo 'error: client socket is closed' >&2; exit 1 ;;
 esac; done
 """
 
@@ -39,7 +40,6 @@ async def virsh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     program.chmod(0o755)
     (tmp_path / "told").write_text(TOLD)
     monkeypatch.setattr(module, "PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr(module, "LOOKS", (3600.0,))
     os.mkfifo(tmp_path / "events")
     yield tmp_path
 
@@ -110,6 +110,17 @@ async def test_a_watcher_that_comes_later_sees_at_once_how_things_are(virsh: Pat
             await anext(one)  # who remains still hears
 
 
+async def test_what_happens_before_a_listener_listens_is_seen_when_it_is_connected(
+    virsh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CONNECTED", 0.3)
+    (virsh / "slow").touch()
+    async with aclosing(Libvirt().watch()) as reads:
+        assert (await anext(reads))["web"].up
+        (virsh / "told").write_text("")
+        assert await anext(reads) == {}
+
+
 async def test_a_libvirt_that_fails_hangs_or_is_not_there_is_unavailable(
     virsh: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +131,11 @@ async def test_a_libvirt_that_fails_hangs_or_is_not_there_is_unavailable(
     monkeypatch.setattr(module, "ANSWER", 0.2)
     with pytest.raises(Unavailable, match="does not answer"):
         await Libvirt().read()
+    (virsh / "virsh").write_text("no program")
+    monkeypatch.setattr("shutil.which", lambda name, path: str(virsh / name) * (name == "virsh"))
+    with pytest.raises(Unavailable, match="virsh cannot be run"):
+        await Libvirt().read()
+    monkeypatch.undo()
     (virsh / "virsh").unlink()
     monkeypatch.setattr(module, "PATH", str(virsh))
     with pytest.raises(Unavailable, match="install libvirt-clients"):
