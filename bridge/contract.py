@@ -274,6 +274,19 @@ class DomainGrant:
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerGrant:
+    """A container, or all of a compose project, that root may be asked to start, stop, restart and watch.
+
+    grace  whole seconds that each has to end before it is killed; None: what the container says itself
+    """
+
+    key: str
+    container: str | None
+    project: str | None
+    grace: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class RouteGrant:
     """A network whose traffic root may be asked to send through an interface, and back.
 
@@ -309,4 +322,4 @@ class ScansGrant:
     lasts: bool
 
 
-Grant = UnitGrant | CommandGrant | RouteGrant | DomainGrant | ScansGrant
+Grant = UnitGrant | CommandGrant | RouteGrant | DomainGrant | ContainerGrant | ScansGrant

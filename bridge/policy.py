@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bridge.contract import CommandGrant, DomainGrant, Grant, RouteGrant, UnitGrant
+from bridge.contract import CommandGrant, ContainerGrant, DomainGrant, Grant, RouteGrant, UnitGrant
 from bridge.helper.policy import PATH, VERSION
 from bridge.helper.verbs.command import LONGEST
+from bridge.helper.verbs.container import ALL
+from bridge.helper.verbs.container import NAME as DOCKER_NAME
 from bridge.helper.verbs.domain import NAME as DOMAIN_NAME
 from bridge.helper.verbs.domain import WORDS
 from bridge.helper.verbs.unit import NAME as UNIT_NAME
@@ -18,7 +20,8 @@ POLICY = Path(PATH)
 KEY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 Policy = dict[str, Any]
-"""{"version": 1, "units": [UNIT, …], "commands": {KEY: {…}}, "routes": {KEY: {…}}}; see helper/verbs."""
+"""{"version": 1, "units": [UNIT, …], "commands": {KEY: {…}}, "routes": {KEY: {…}}}; see helper/verbs. Where
+somebody has them also "domains", "all_domains" and "containers"."""
 
 
 class PolicyError(Exception):
@@ -37,7 +40,9 @@ def compile_policy(grants: Iterable[Grant]) -> Policy:
         "units": sorted({grant.unit for grant in grants if isinstance(grant, UnitGrant)}),
         "commands": {grant.key: _entry(grant) for grant in grants if isinstance(grant, CommandGrant)},
         "routes": {grant.key: route_entry(grant) for grant in grants if isinstance(grant, RouteGrant)},
-    } | _guests([grant for grant in grants if isinstance(grant, DomainGrant)])
+        **_guests([grant for grant in grants if isinstance(grant, DomainGrant)]),
+        **_containers([grant for grant in grants if isinstance(grant, ContainerGrant)]),
+    }
 
 
 def read_policy(path: Path = POLICY) -> Policy | None:
@@ -75,7 +80,11 @@ def describe(policy: Policy) -> list[str]:
     guests = [f"guest {name}: {', '.join(words)}" for name, words in policy.get("domains", {}).items()]
     if "all_domains" in policy:
         guests.append(f"every guest: {', '.join(policy['all_domains'])}")
-    return units + commands + routes + guests
+    containers = [
+        f"{key}: start, stop, restart, watch {_named(entry)}"
+        for key, entry in policy.get("containers", {}).items()
+    ]
+    return units + commands + routes + guests + containers
 
 
 def calls(policy: Policy) -> Iterator[tuple[str, str]]:
@@ -95,6 +104,11 @@ def calls(policy: Policy) -> Iterator[tuple[str, str]]:
             yield f"domain-{word}", name
     for word in policy.get("all_domains", []):
         yield f"domains-{word}", "all"
+    for key in policy.get("containers", {}):
+        for verb in ("container-start", "container-stop", "container-restart"):
+            yield verb, key
+    if "containers" in policy:
+        yield "container-watch", ALL
 
 
 def _problem(grant: Grant) -> str:
@@ -108,6 +122,10 @@ def _problem(grant: Grant) -> str:
             return f"{key!r} cannot be the key of a privileged command; use letters, digits, _ . -"
         case CommandGrant(key, timeout=seconds) if not 0 < seconds <= LONGEST:
             return f"{key}: a privileged command cannot have {seconds:g} s; give it a day at most"
+        case ContainerGrant(key) if not KEY_NAME.fullmatch(key):
+            return f"{key!r} cannot be the key of a container; use letters, digits, _ . -"
+        case ContainerGrant(key, name, project) if not DOCKER_NAME.fullmatch(name or project or ""):
+            return f"{key}: {name or project!r} cannot be a name of Docker's"
     return ""
 
 
@@ -119,6 +137,19 @@ def _guests(grants: list[DomainGrant]) -> Policy:
     named = {name: words for name, words in sorted(found.items(), key=str) if name is not None}
     sections = {"domains": named, "all_domains": found.get(None, [])}
     return {section: entries for section, entries in sections.items() if entries}
+
+
+def _containers(grants: list[ContainerGrant]) -> Policy:
+    """As helper/verbs/container.py reads it; nothing where nobody has a container."""
+    entries = {
+        grant.key: {"container": grant.container, "project": grant.project, "grace": grant.grace}
+        for grant in grants
+    }
+    return {"containers": entries} if entries else {}
+
+
+def _named(entry: dict[str, Any]) -> str:
+    return f"container {entry['container']}" if entry["container"] else f"project {entry['project']}"
 
 
 def _collisions(grants: list[RouteGrant]) -> Iterator[str]:

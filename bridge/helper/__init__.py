@@ -6,5 +6,6 @@ the standard library, because a person with a finger on a tile waits for it.
 
 The way of a request: `process` forgets what the caller left in the process, `trust` makes sure
 that nobody but root can change what is about to run, `policy` is read, a file in `verbs`
-turns the word and the name into a Plan, `running` carries it out, `answer` says how it went.
+turns the word and the name into a Plan, `running` carries it out, `answer` says how it went. What Docker's
+engine does is asked of it in this process, by `engine`; `watching` stays, and tells what it hears.
 """

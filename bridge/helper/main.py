@@ -38,6 +38,8 @@ def _serve(arguments: Sequence[str]) -> None:
     word, name = arguments
     verb = verbs.find(word)
     trust.inspect_loaded()
-    plan = verb(policy.read(policy.PATH), name)
-    if plan is not None:
-        run(plan)
+    wanted = verb(policy.read(policy.PATH), name)
+    if callable(wanted):
+        wanted()
+    elif wanted is not None:
+        run(wanted)

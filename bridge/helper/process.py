@@ -47,7 +47,7 @@ def reset() -> None:
 
 
 def hear_signals() -> None:
-    """For a program that stays until it is told to end."""
+    """For what may be ended at any time, because nothing of it is half-done then."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

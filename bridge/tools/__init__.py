@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bridge.contract import Tell
 
 if TYPE_CHECKING:
+    from bridge.tools.containers import Containers
     from bridge.tools.inotify import Inotify
     from bridge.tools.libvirt import Libvirt
     from bridge.tools.netlink import Netlink
@@ -60,6 +61,12 @@ class Tools:
         return Inotify()
 
     @cached_property
+    def containers(self) -> "Containers":
+        from bridge.tools.containers import Containers
+
+        return Containers(self.root, self.inotify)
+
+    @cached_property
     def netlink(self) -> "Netlink":
         from bridge.tools.netlink import Netlink
 
@@ -73,6 +80,6 @@ class Tools:
 
     async def close(self) -> None:
         """Let go of what was opened."""
-        for tool in ("systemd", "processes", "inotify", "libvirt", "netlink"):
+        for tool in ("containers", "systemd", "processes", "inotify", "libvirt", "netlink"):
             if tool in self.__dict__:
                 await self.__dict__[tool].close()

@@ -33,6 +33,31 @@ def holds(cgroup: str, pid: int) -> bool:
     return any(line.partition(":")[2].partition(":")[2].startswith(cgroup) for line in lines)
 
 
+def of_container(id: str) -> str:
+    """The control group of a container of Docker's, by its id; nothing when there is none.
+
+    Where Docker puts it: below systemd's slice or a group of its own, or where --cgroup-parent says.
+    """
+    for group in (f"/system.slice/docker-{id}.scope", f"/docker/{id}"):
+        if folder(group).is_dir():
+            return group
+    names = (f"docker-{id}.scope", id)
+    found = (f"{above}/{name}" for above, below, _ in os.walk(root()) for name in names if name in below)
+    return next(found, "").removeprefix(str(root()))
+
+
+def first_process(cgroup: str) -> int:
+    """The process that the others in it come from: number 1 in its namespace, or the one there longest."""
+    pids = sorted(processes(cgroup))
+    for pid in pids:
+        try:
+            if re.search(r"^NSpid:.*\s1$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE):
+                return pid
+        except OSError:
+            pass  # it has just ended
+    return next(iter(pids), 0)
+
+
 def still_there(vitals: Vitals) -> bool:
     """Whether groups and processes are the ones they were; some 50 µs for one of each."""
     if not all(folder(cgroup).is_dir() for cgroup in vitals.cgroups):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.contract import CommandGrant, DomainGrant, Grant, RouteGrant, UnitGrant
+from bridge.contract import CommandGrant, ContainerGrant, DomainGrant, Grant, RouteGrant, UnitGrant
 from bridge.helper import policy as helpers
 from bridge.helper import verbs
 from bridge.policy import PolicyError, calls, compile_policy, describe, is_behind, read_policy
@@ -70,8 +70,7 @@ def test_the_helper_understands_every_call_that_is_allowed() -> None:
     assert [name for verb, name in allowed if verb.startswith("command")] == ["lamp"]
     assert [verb for verb, name in allowed if name == "tv"] == ["route-on", "route-off"]
     for verb, name in allowed:
-        plan = verbs.find(verb)(read, name)
-        assert plan and plan.argv
+        assert verbs.find(verb)(read, name)
 
 
 @pytest.mark.parametrize("changed", [{"table": 24811}, {"bridge": "vpn-film"}])
@@ -125,7 +124,32 @@ def test_guests_are_allowed_by_name_or_all_and_their_plug_only_if_somebody_wrote
     assert ("domain-destroy", "mail") in allowed and ("domain-destroy", "web") not in allowed
     assert ("domains-start", "all") in allowed
     for verb, name in allowed:
-        plan = verbs.find(verb)(helpers.parse(json.dumps(made).encode()), name)
-        assert plan and plan.argv
+        assert verbs.find(verb)(helpers.parse(json.dumps(made).encode()), name)
     with pytest.raises(PolicyError, match="'12' cannot be the name"):
         compile_policy([DomainGrant("12", False)])
+
+
+def test_containers_are_there_where_somebody_has_them_and_are_watched_by_one_call() -> None:
+    made = compile_policy(
+        [ContainerGrant("media", "media", None, 30), ContainerGrant("all", None, "shop", None)]
+    )
+    assert made["containers"] == {
+        "media": {"container": "media", "project": None, "grace": 30},
+        "all": {"container": None, "project": "shop", "grace": None},
+    }
+    assert describe(made) == [
+        "media: start, stop, restart, watch container media",
+        "all: start, stop, restart, watch project shop",
+    ]
+    allowed = list(calls(made))
+    assert ("container-restart", "media") in allowed and ("container-stop", "all") in allowed
+    assert [call for call in allowed if call[0] == "container-watch"] == [("container-watch", "all")]
+    for verb, name in allowed:
+        assert callable(verbs.find(verb)(helpers.parse(json.dumps(made).encode()), name))
+
+
+def test_containers_that_the_helper_would_refuse_are_refused_now() -> None:
+    wrong = [ContainerGrant("my media", "media", None, 1), ContainerGrant("media", None, "../etc", 1)]
+    with pytest.raises(PolicyError) as refused:
+        compile_policy(wrong)
+    assert [line.split("'")[1] for line in refused.value.args] == ["my media", "../etc"]

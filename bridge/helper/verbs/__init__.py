@@ -1,7 +1,8 @@
 """The words that the helper knows, and where each is done.
 
-One file a subject, with a table VERBS of word -> pure function that makes a Plan. A file is
-imported only when its word is said, so that a subject with a heavy library slows no other.
+One file a subject, with a table VERBS of word -> pure function that looks the name up and makes a Plan, or
+returns what is to be called (Work). A file is imported only when its word is said, so that a subject with a
+heavy library slows no other.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,10 @@ from ..answer import Refusal
 from ..plan import Plan
 from ..policy import Policy
 
-Verb = Callable[[Policy, str], Plan | None]
+Work = Callable[[], None]
+"""Does it in this process; Refusal with code failed or refused."""
+
+Verb = Callable[[Policy, str], Plan | Work | None]
 """(policy, name) -> what to do about it, None when it is done; Refusal with code denied or policy."""
 
 FILES = {
@@ -20,6 +24,10 @@ FILES = {
     "unit-restart": "unit",
     "command-on": "command",
     "command-off": "command",
+    "container-start": "container",
+    "container-stop": "container",
+    "container-restart": "container",
+    "container-watch": "container",
     "route-on": "route",
     "route-off": "route",
 } | {

@@ -1,9 +1,11 @@
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from bridge.helper import trust
+from bridge.helper import engine, trust
+from tests.fakes.docker_engine import FakeEngine
 from tests.fakes.ownership import Ownership
 
 
@@ -23,3 +25,12 @@ def held_signals() -> Iterator[None]:
     while signal.sigtimedwait(signal.valid_signals(), 0):
         pass
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeEngine]:
+    """An engine that answers at its socket, without a container."""
+    fake = FakeEngine(tmp_path / "docker.sock")
+    monkeypatch.setattr(engine, "SOCKETS", ("/nowhere/docker.sock", str(tmp_path / "docker.sock")))
+    yield fake
+    fake.close()

@@ -51,6 +51,13 @@ def test_what_a_verb_has_done_itself_needs_no_plan(
     assert not ran
 
 
+def test_what_is_no_program_is_done_here(ran: list[Plan], monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(verbs, "find", lambda word: lambda policy, name: lambda: done.append(name))
+    assert program.attempt(["container-stop", "media"]) is None
+    assert done == ["media"] and not ran
+
+
 def test_a_refusal_is_one_line_and_exit_code_1(ran: list[Plan], said: list[bytes]) -> None:
     assert program.main(["unit-start", "sshd.service"]) == 1
     assert not ran

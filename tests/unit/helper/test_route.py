@@ -154,10 +154,11 @@ def test_turning_off_takes_the_guard_away_last_and_leaves_strangers_alone() -> N
 # The plan: look, change, look, change
 
 
-def walked(plan: Plan | None, answer: Callable[[Plan], str]) -> list[tuple[str, ...]]:
+def walked(plan: object, answer: Callable[[Plan], str]) -> list[tuple[str, ...]]:
     """The programs of a plan, each one's answer given to the next."""
     argvs: list[tuple[str, ...]] = []
     while plan is not None:
+        assert isinstance(plan, Plan)
         argvs.append(plan.argv[1:])
         plan = plan.then(answer(plan)) if plan.then else None
     return argvs

@@ -19,9 +19,9 @@ POLICY: Policy = {
 
 
 def plan(word: str, name: str, policy: Policy = POLICY) -> Plan:
-    found = verbs.find(word)(policy, name)
-    assert found is not None
-    return found
+    made = verbs.find(word)(policy, name)
+    assert isinstance(made, Plan)
+    return made
 
 
 def refusal(word: str, name: str, policy: Policy = POLICY) -> str:

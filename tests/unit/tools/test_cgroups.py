@@ -43,3 +43,24 @@ def test_the_groups_lie_where_this_machine_has_them(tmp_path: Path, monkeypatch:
     cgroups.root.cache_clear()
     assert cgroups.folder("/system.slice/web.service") == tmp_path / "unified/system.slice/web.service"
     cgroups.root.cache_clear()
+
+
+def test_a_containers_group_is_found_wherever_docker_puts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cgroups, "root", lambda: tmp_path)
+    places = ("/system.slice/docker-1.scope", "/docker/2", "/own.slice/docker-3.scope", "/own/4")
+    for place in places:
+        (tmp_path / place[1:]).mkdir(parents=True)
+    assert tuple(cgroups.of_container(id) for id in "1234") == places
+    assert cgroups.of_container("5") == ""
+
+
+def test_the_first_process_of_a_group_is_number_one_in_its_namespace_or_the_oldest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours = os.getpid()
+    monkeypatch.setattr(cgroups, "processes", lambda group: [99999999, ours])
+    assert cgroups.first_process("/docker/1") == ours
+    monkeypatch.setattr(cgroups, "processes", lambda group: [])
+    assert cgroups.first_process("/docker/1") == 0

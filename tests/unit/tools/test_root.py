@@ -3,14 +3,16 @@
 import asyncio
 import logging
 import os
+import signal
 import stat
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 from bridge.contract import Denied, Failed, Trouble
 from bridge.tools import root as module
-from bridge.tools.root import LIMIT, Root
+from bridge.tools.root import LIMIT, LINE, Root
 from tests.children import gone, line, nothing_left
 
 OK = """echo '{"ok": true}'"""
@@ -134,3 +136,83 @@ async def test_a_helper_that_may_not_be_signalled_is_left_to_its_own_deadline(
             await call
         await gone(pid)
         await asyncio.sleep(0.1)
+
+
+# A watch
+
+
+async def lines_of(many: int) -> list[object]:
+    """The first so many lines; the watch is closed then."""
+    told: list[object] = []
+    async with aclosing(Root(Path("/opt/helper")).watch("container-watch", "all")) as lines:
+        async for line in lines:
+            told.append(line)
+            if len(told) == many:
+                break
+    return told
+
+
+async def test_a_watch_tells_line_by_line_and_leaves_nothing(sudo: Path) -> None:
+    says(sudo, f"""echo $$ > {sudo}.pid; echo '{{"a": 1}}'; echo '{{"a": 2}}'; exec cat""")
+    async with nothing_left():
+        assert await lines_of(2) == [{"a": 1}, {"a": 2}]
+        await gone(int(Path(f"{sudo}.pid").read_text()))
+
+
+async def test_the_helpers_input_ends_with_whoever_watches(sudo: Path) -> None:
+    says(sudo, f"""trap '' TERM; echo '{{"a": 1}}'; cat; echo over > {sudo}.over""")
+    async with nothing_left():
+        assert await lines_of(1) == [{"a": 1}]
+        assert Path(f"{sudo}.over").read_text() == "over\n"
+
+
+async def test_a_watch_that_does_not_hear_its_input_end_is_asked_to(
+    sudo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PARTING", 0.2)
+    says(sudo, f"""echo $$ > {sudo}.pid; echo '{{"a": 1}}'; exec sleep 300""")
+    async with nothing_left():
+        assert await lines_of(1) == [{"a": 1}]
+        await gone(int(Path(f"{sudo}.pid").read_text()))
+
+
+async def test_a_watch_that_does_not_end_is_left_behind_after_a_while(
+    sudo: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "PARTING", 0.1)
+    says(sudo, f"""trap '' TERM; echo $$ > {sudo}.pid; echo '{{"a": 1}}'; while :; do sleep 0.1; done""")
+    assert await lines_of(1) == [{"a": 1}]
+    os.kill(int(Path(f"{sudo}.pid").read_text()), signal.SIGKILL)
+    assert "the helper's watch does not end" in caplog.text
+    await asyncio.sleep(0.2)
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "reason"),
+    [
+        ("""echo '{"ok": false, "error": "denied", "reason": "no"}'; exit 1""", Denied, "no"),
+        ("""echo '{"ok": false, "error": "failed", "reason": "gone"}'; exit 1""", Failed, "gone"),
+        ("""echo '{"a": 1}'; exit 0""", Denied, "sudo does not allow it; run `sudo bellpull apply`"),
+        (OK, Failed, "the helper's watch ended"),
+        ("echo hello", Denied, "sudo does not allow it; run `sudo bellpull apply`"),
+        ("echo '[1]'", Denied, "sudo does not allow it; run `sudo bellpull apply`"),
+        ("echo no >&2; exit 1", Denied, "sudo does not allow it; run `sudo bellpull apply`"),
+        (f"head -c {LINE + 10} /dev/zero", Denied, "sudo does not allow it; run `sudo bellpull apply`"),
+    ],
+)
+async def test_a_watch_that_ends_says_why(sudo: Path, script: str, kind: type[Trouble], reason: str) -> None:
+    says(sudo, script)
+    with pytest.raises(Trouble) as raised:
+        await lines_of(9)
+    assert (type(raised.value), str(raised.value)) == (kind, reason)
+
+
+async def test_a_watch_that_is_called_off_leaves_nothing(sudo: Path) -> None:
+    says(sudo, f"""echo $$ > {sudo}.pid; exec cat""")
+    async with nothing_left():
+        watch = asyncio.create_task(lines_of(1))
+        pid = int(await line(Path(f"{sudo}.pid")))
+        watch.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await watch
+        await gone(pid)
