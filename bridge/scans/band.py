@@ -108,9 +108,9 @@ def lid_under(band: Band, scene: Scene) -> Array:
 
 def _free(blocked: Array, x: Array, y: Array, w: int, h: int) -> Array:
     bh, bw = blocked.shape
-    column = np.clip(x * (bw / w), 0, bw - 1).astype(np.intp)
-    row = np.clip(y * (bh / h), 0, bh - 1).astype(np.intp)
-    return np.asarray(blocked[row, column] == 0)
+    column, row = x * np.float32(bw / w) - np.float32(0.5), y * np.float32(bh / h) - np.float32(0.5)
+    there = cv2.remap(blocked, column, row, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(there == 0)
 
 
 def kinks(profile: Array, sigma: float) -> Array:

@@ -20,6 +20,7 @@ from bridge.scans.teeth import teeth
 
 # Samples to the millimetre in which sides are searched: what 300 DPI has.
 FINE = 12.0
+PAPER = 25.0
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,17 @@ def find_side(
     near = 0.35 * mm + 2
     fine = take_band(scene.pixels, None, start, end, near, near, 1.0)
     side = _fit(fine, mm) if fine is not None else None
-    if side is None or clearest:
+    if side is None or fine is None or clearest or not _is_paper(fine):
         return side
     half = side.along * side.length / 2
     out = teeth(scene, blocked, side.point - half, side.point + half)
     return replace(side, point=side.point + out * np.array([side.along[1], -side.along[0]]))
+
+
+def _is_paper(band: Band) -> bool:
+    """Whether what lies just inside a side may be a border: of nearly one tone all along."""
+    inside = band.profile[:, -2:].mean(axis=(1, 2))
+    return bool(np.percentile(inside, 90) - np.percentile(inside, 10) < PAPER)
 
 
 def _search(

@@ -36,7 +36,7 @@ class Steps:
         size = strength(self.kink)
         self.noise = self._lid_noise(size)
         spread = max(2.0, 0.012 * band.length / band.step)
-        self.drift = np.arange(-spread, spread + 0.5, 1.0)
+        self.drift = np.arange(-spread, spread + 0.5, 1.0 if spread < 8 else 2.0)
         paths, valid = self._paths(size.shape[1])
         score = (_shown(size / self.noise)[_ROWS[None, None], paths] * valid).sum(axis=2) / live.sum()
         together = self._together(paths, valid)
