@@ -21,6 +21,7 @@ MOST_NOISE = 3.5
 FAR_MM = 1.0
 BESIDE_MM = 0.8
 SURROUNDED = 0.95
+SMUDGE = 10.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def _photos(pixels: Array, dpi: float, bars: bars_.Bars) -> list[Photo]:
         return [_page(found, labels, (w, h), scale)]
     scene = Scene(pixels, half, half_scale, mm, lid.colour)
     prints = [found_ for piece in found for found_ in _prints(scene, found, piece, bars, scale, usable)]
+    prints = [laid for laid in prints if laid.found.clear or not _is_smudge(laid.piece, away)]
     _keep_apart(scene, prints, bars, scale)
     return _judge([laid.found for laid in prints], lid, (w, h))
 
@@ -120,6 +122,11 @@ def _keep_apart(scene: Scene, prints: list[_Laid], bars: bars_.Bars, scale: floa
             for quad in near:
                 _fill(blocked, grown(quad, BESIDE_MM * scene.mm) / scale)
             laid.found = settle.settle(scene, blocked, laid.leaf, bars)
+
+
+def _is_smudge(piece: outline.Piece, away: Array) -> bool:
+    """Whether something without a single clear side is hardly there at all: a greasy place on the lid."""
+    return bool(np.percentile(away[piece.silhouette > 0], 90) < SMUDGE)
 
 
 def _fill(mask: Array, quad: Quad) -> None:

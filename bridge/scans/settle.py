@@ -27,12 +27,14 @@ CLEAR = 0.6
 
 @dataclass
 class Found:
-    """A print: `bounded` when it was clearly seen to end against the lid; `reach` is by how many
+    """A print: `bounded` when it was clearly seen to end against the lid, `clear` when
+    any side at all was; `reach` is by how many
     millimetres a side lies outside its rough place."""
 
     quad: Quad
     confidence: float
     bounded: bool
+    clear: bool
     reach: float
     notes: list[str] = field(default_factory=list)
 
@@ -57,6 +59,7 @@ def settle(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars) -> Found:
     quad = _agree(lines, leaf.quad, BAR_WEDGE_MM * scene.mm)
     facing = [line.side for line, edge in zip(lines, leaf.edges, strict=True) if line.side and edge == "own"]
     bounded = _is_bounded(facing, quad)
+    clear = any(side.support > 0.3 or side.straight > 0.8 for side in facing)
     confidence = _confidence(lines, leaf)
     if differ:
         confidence = min(confidence, UNSURE)
@@ -65,7 +68,7 @@ def settle(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars) -> Found:
         confidence = min(confidence, UNSURE)
         notes.append("may be more than one photo")
     reach = max(_outward(line, leaf.quad, n) for n, line in enumerate(lines)) / scene.mm
-    return Found(quad, confidence, bounded, reach, notes)
+    return Found(quad, confidence, bounded, clear, reach, notes)
 
 
 def _is_bounded(facing: list[Side], quad: Quad) -> bool:
