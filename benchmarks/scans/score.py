@@ -124,10 +124,22 @@ def _judge_page(scan: Composed, seen: list[Quad]) -> Verdict:
 
 
 def _clip(a: Quad, b: Quad) -> Quad:
-    area, shape = cv2.intersectConvexConvex(a.astype(np.float32), b.astype(np.float32))
-    if area <= 0 or shape is None:
-        return np.zeros((0, 2))
-    return np.asarray(shape.reshape(-1, 2).astype(float))
+    """What two convex polygons share, both clockwise; OpenCV's own gives nothing where sides coincide."""
+    points = a
+    for start, stop in zip(b, np.roll(b, -1, axis=0), strict=True):
+        along = stop - start
+        depth = along[0] * (points[:, 1] - start[1]) - along[1] * (points[:, 0] - start[0])
+        kept = []
+        for n in range(len(points)):
+            p, q, dp, dq = points[n - 1], points[n], depth[n - 1], depth[n]
+            if (dp < 0) != (dq < 0):
+                kept.append(p + (q - p) * dp / (dp - dq))
+            if dq >= 0:
+                kept.append(q)
+        if not kept:
+            return np.zeros((0, 2))
+        points = np.array(kept)
+    return points
 
 
 def _area(a: Quad) -> float:

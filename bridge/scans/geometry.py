@@ -50,11 +50,25 @@ def grown(quad: Quad, by: float) -> Quad:
 
 
 def clip(a: Quad, b: Quad) -> Points:
-    """What two convex polygons share; no points where they share nothing."""
-    area, shared = cv2.intersectConvexConvex(a.astype(np.float32), b.astype(np.float32))
-    if area <= 0 or shared is None:
-        return np.zeros((0, 2))
-    return np.asarray(shared.reshape(-1, 2), float)
+    """What two convex polygons share, both clockwise; no points where they share nothing.
+
+    OpenCV's own says nothing where two sides coincide but for a rounding error.
+    """
+    points = a
+    for start, stop in zip(b, np.roll(b, -1, axis=0), strict=True):
+        along = stop - start
+        depth = along[0] * (points[:, 1] - start[1]) - along[1] * (points[:, 0] - start[0])
+        kept = []
+        for n in range(len(points)):
+            p, q, dp, dq = points[n - 1], points[n], depth[n - 1], depth[n]
+            if (dp < 0) != (dq < 0):
+                kept.append(p + (q - p) * dp / (dp - dq))
+            if dq >= 0:
+                kept.append(q)
+        if not kept:
+            return np.zeros((0, 2))
+        points = np.array(kept)
+    return points
 
 
 def area(polygon: Points) -> float:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.scans.geometry import clockwise, grown, meet, rectangle, sides, tilt
+from bridge.scans.geometry import area, clip, clockwise, grown, meet, rectangle, sides, tilt
 from bridge.scans.order import reading_order
 
 angles = st.floats(-44.9, 44.9)
@@ -46,3 +46,11 @@ def test_reading_order_of_nothing_is_nothing() -> None:
 def test_a_quad_grows_by_as_much_on_every_side() -> None:
     quad = rectangle((100, 80), (60, 40), 7)
     assert np.allclose(grown(quad, 5), rectangle((100, 80), (70, 50), 7))
+
+
+def test_quads_that_share_a_side_but_for_a_rounding_error_overlap() -> None:
+    frame_ = np.array([[0, 0], [2480, 0], [2480, 3508], [0, 3508]], float)
+    a = clip(np.array([[-120.03, 118.5], [1649.51, 134.9], [1638.56, 1315.7], [-130.98, 1299.29]]), frame_)
+    b = clip(np.array([[-0.03, 119.41], [1649.6, 134.73], [1638.63, 1316.05], [-11.0, 1300.72]]), frame_)
+    assert area(clip(a, b)) > 0.99 * area(a)
+    assert not len(clip(a, a + 5000))
