@@ -15,8 +15,9 @@ Described = dict[str, Any]
 class FakeEngine:
     """`containers` are what GET /containers/json answers, `events` what has happened until now.
 
-    Starting and stopping change the state of a container and make its events, `slow` first calls
-    something. `answers` has (status, text) for paths that are to be answered otherwise.
+    Starting and stopping change the state of a container and make its events; `meanwhile` has what is
+    called before, `later` what is called when one was asked to stop. `answers` has (status, text) for paths
+    that are to be answered otherwise.
     """
 
     def __init__(self, path: Path) -> None:
@@ -26,6 +27,7 @@ class FakeEngine:
         self.answers: dict[str, tuple[int, str]] = {}
         self.version: object = {"ApiVersion": "1.41", "MinAPIVersion": "1.12"}
         self.meanwhile: dict[str, Any] = {}
+        self.later: dict[str, Any] = {}
         self._order = threading.Lock()
         self._numbers = itertools.count()
         self.connections: list[socket.socket] = []
@@ -47,15 +49,17 @@ class FakeEngine:
             "State": state,
             "Status": status,
             "Labels": {f"com.docker.compose.{key}": value for key, value in labels.items()},
+            "Config": {},
         }
         self.containers.append(there)
         return there
 
-    def happens(self, action: str, there: Described, **attributes: str) -> None:
-        """An event about a container, told to who listens."""
+    def happens(self, action: str, there: Described, at: float = 0.0, **attributes: str) -> None:
+        """An event about a container, `at` so many seconds, told to who listens."""
         name = there["Names"][1].lstrip("/")
         event = {
             "Action": action,
+            "timeNano": int(at * 1e9),
             "Actor": {"ID": there["Id"], "Attributes": {"name": name, **there["Labels"], **attributes}},
         }
         self.events.append(event)
@@ -128,6 +132,8 @@ class FakeEngine:
             return 200, self._past(json.loads(query["filters"])) if "until" in query else ""
         _, _, id, what = path.split("/")
         (there,) = (one for one in self.containers if one["Id"] == id)
+        if what == "json":
+            return 200, json.dumps(there)
         if what in self.meanwhile:
             self.meanwhile[what](there)
         return self._move(there, what), ""
@@ -143,6 +149,8 @@ class FakeEngine:
             return 304
         if what == "stop":
             self.happens("kill", there, signal="15")
+            if what in self.later:
+                self.later[what](there)
             there["State"] = "exited"
             self.happens("die", there, exitCode="0")
         else:

@@ -3,6 +3,7 @@
 Policy: "containers": {KEY: {"container": NAME or null, "project": NAME or null, "grace": SECONDS or null}}.
 """
 
+import math
 import re
 import time
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,8 @@ ALL = "all"  # what container-watch is called with
 START = 120.0  # seconds: disks, networks and devices may have to be waited for
 SLACK = 30.0  # seconds for the engine to end a container whose time is over
 OWN_GRACE = 600.0  # seconds for one that says itself how long it takes to stop
+STOP_TIMEOUT = 10.0  # seconds the engine gives a container that says nothing of it
+KILL = "9"
 DONE, ALREADY = 204, 304  # as the engine answers
 
 
@@ -72,7 +75,7 @@ def _restart(entry: Entry) -> None:
             raise Refusal("refused", f"nothing to restart: no {entry} runs")
         order = levels(running)
         ended = [one for level in reversed(order) for one in _end(engine, entry, level)]
-        ours = [one for one in ended if not _stopped_twice(engine, one)]
+        ours = [one for one in ended if not _asked_by_others(engine, entry, one)]
         for level in order:
             _each(engine, "start", [one for one in level if one in ours], START)
     if len(ours) < len(running):
@@ -99,20 +102,34 @@ def _each(
     return [one for one, status, _ in answers if status == DONE]
 
 
-def _stopped_twice(engine: Engine, one: Container) -> bool:
+def _asked_by_others(engine: Engine, entry: Entry, one: Container) -> bool:
     """Whether somebody else asked it to end as well: each who does has it sent a signal.
 
-    A container may take its time to end, so whoever asked first may have done it long ago.
+    Ours are one, and a kill when its time is over. A container may take its time to end, so whoever asked
+    first may have done it long ago.
     """
     now = time.time()
-    signals: list[str] = []
+    signals: list[tuple[str, float]] = []
     filters = {"container": [one.id], "event": ["start", "kill"]}
-    for event in engine.happened(filters, now - OWN_GRACE, now):
+    for event in engine.happened(filters, now - max(OWN_GRACE, entry.grace or 0) - SLACK, now):
         if event.get("Action") == "start":
             signals = []
         elif asks_to_end(event):
-            signals.append(attributes(event)["signal"])
-    return len(signals) != len(set(signals))
+            signals.append((attributes(event)["signal"], event["timeNano"] / 1e9))
+    match signals:
+        case [] | [_]:
+            return False
+        case [(_, first), (signal, last)] if signal == KILL:
+            return last - first < _patience(engine, entry, one)
+    return True
+
+
+def _patience(engine: Engine, entry: Entry, one: Container) -> float:
+    """Seconds that the engine gives it to end."""
+    if entry.grace is not None:
+        return entry.grace
+    own = engine.ask(f"/containers/{one.id}/json")["Config"].get("StopTimeout")
+    return STOP_TIMEOUT if own is None else math.inf if own < 0 else own
 
 
 def _engine() -> Engine:

@@ -134,6 +134,38 @@ def test_what_somebody_asked_to_end_while_it_was_stopped_stays_off(docker: FakeE
     assert posts(docker) == ["stop media"]
 
 
+@pytest.mark.parametrize(
+    ("key", "says", "after", "state"),
+    [
+        ("media", None, 29, "exited"),
+        ("media", None, 30, "running"),
+        ("shop", None, 9, "exited"),
+        ("shop", None, 10, "running"),
+        ("shop", 60, 59, "exited"),
+        ("shop", 60, 60, "running"),
+        ("shop", -1, 5000, "exited"),
+    ],
+)
+def test_what_is_killed_before_its_time_is_over_was_killed_by_somebody_else(
+    docker: FakeEngine, key: str, says: int | None, after: float, state: str
+) -> None:
+    there = docker.has("media", project="shop")
+    there["Config"]["StopTimeout"] = says
+    docker.later["stop"] = lambda there: docker.happens("kill", there, at=after, signal="9")
+    if state == "running":
+        do("container-restart", key)
+    else:
+        assert refusal("container-restart", key)[0] == "refused"
+    assert there["State"] == state
+
+
+def test_what_was_killed_just_before_stays_off(docker: FakeEngine) -> None:
+    media = docker.has("media")
+    docker.meanwhile["stop"] = lambda there: docker.happens("kill", there, signal="9")
+    assert refusal("container-restart")[0] == "refused"
+    assert media["State"] == "exited"
+
+
 def test_what_somebody_asked_to_end_before_its_last_start_does_not_count(docker: FakeEngine) -> None:
     media = docker.has("media")
     docker.happens("kill", media, signal="15")
