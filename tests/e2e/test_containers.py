@@ -176,6 +176,19 @@ async def test_the_helper_ends_with_the_bridge_however_that_ends(server: Server)
     assert helpers(box) == []
 
 
+async def test_a_bridge_that_is_stopped_in_the_middle_of_a_restart_lets_it_finish(server: Server) -> None:
+    box = server.box
+    make(box, "media", script="trap '' TERM; while :; do sleep 1; done")  # takes its whole grace
+    await becomes(server, "on")
+    began = told(box, "media", ".State.StartedAt")
+    restart = asyncio.create_task(asyncio.to_thread(box.run, ["bellpull", "set", "again", "on"], check=False))
+    await asyncio.sleep(1)
+    box.run(["systemctl", "stop", "bellpull"], timeout=60)
+    await restart
+    await eventually(lambda: told(box, "media", ".State.StartedAt") != began)
+    assert told(box, "media") == "running"
+
+
 async def test_root_does_nothing_to_a_container_that_is_not_in_the_configuration(server: Server) -> None:
     make(server.box, "secret")
     helper = "/opt/bellpull/libexec/bellpull-helper"

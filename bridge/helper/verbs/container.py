@@ -66,8 +66,11 @@ def _stop(entry: Entry) -> None:
 
 
 def _restart(entry: Entry) -> None:
-    """Not by the engine's own restart, which starts again what somebody else stops meanwhile."""
-    with _engine() as engine:
+    """Not by the engine's own restart, which starts again what somebody else stops meanwhile.
+
+    Signals stay held back: half of it is a container that is off.
+    """
+    with Engine() as engine:
         found = _found(engine, entry)
         once = completing(found)
         running = [one for one in found if one.state in ("running", "restarting") and one.service not in once]

@@ -94,6 +94,18 @@ def test_what_runs_is_restarted_and_only_that(docker: FakeEngine) -> None:
     assert posts(docker) == ["stop shop-db", "start shop-db"]
 
 
+def test_a_restart_is_not_ended_half_way_by_a_signal(
+    docker: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[bool] = []
+    monkeypatch.setattr(process, "hear_signals", lambda: heard.append(True))
+    docker.has("media")
+    do("container-restart")
+    assert heard == []
+    do("container-stop")
+    assert heard == [True]
+
+
 def test_a_restart_keeps_the_projects_order_and_runs_no_migration_again(docker: FakeEngine) -> None:
     shop(docker)
     docker.has("shop-job", project="shop", service="job")
