@@ -44,7 +44,7 @@ ONE_THREAD = {
 class Cutter:
     """Splits one scan at a time into `folder`; without one, dry runs only. Close it: it owns a process."""
 
-    def __init__(self, folder: Path | None, patience: int = PATIENCE_S) -> None:
+    def __init__(self, folder: Path | None, patience: float = PATIENCE_S) -> None:
         """`patience` is the seconds that a page may take. OSError where the folder cannot be opened."""
         self._folder = None if folder is None else open_folder(folder)
         self._patience = patience
@@ -64,7 +64,7 @@ class Cutter:
             try:
                 return child.ask(scan, job)
             except TimeoutError:
-                return self._lost(f"took longer than {self._patience} s and was given up")
+                return self._lost(f"took longer than {self._patience:g} s and was given up")
             except OSError:
                 return self._lost(None)
 
@@ -108,7 +108,7 @@ class Cutter:
 class _Child:
     """One process of worker.py."""
 
-    def __init__(self, folder: int | None, token: str, patience: int) -> None:
+    def __init__(self, folder: int | None, token: str, patience: float) -> None:
         self.wire, theirs = socket.socketpair()
         self.wire.settimeout(patience + GRACE_S)  # the child's own alarm is first, unless it is stopped
         passed = () if folder is None else (folder,)
@@ -154,9 +154,9 @@ class _Child:
         return code
 
 
-def _loss(code: int, patience: int) -> str:
+def _loss(code: int, patience: float) -> str:
     if code == -signal.SIGALRM:
-        return f"took longer than {patience} s and was given up"
+        return f"took longer than {patience:g} s and was given up"
     if code == -signal.SIGKILL:
         return "was given up: its process was killed (out of memory, perhaps); scan at a lower resolution"
     if code < 0:

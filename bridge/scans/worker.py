@@ -29,16 +29,16 @@ MAKING = landlock.WRITE_FILE | landlock.READ_DIR | landlock.REMOVE_AND_MAKE | la
 
 
 class Worker:
-    def __init__(self, token: str, patience: int, folder: int | None) -> None:
+    def __init__(self, token: str, patience: float, folder: int | None) -> None:
         self.token, self.patience, self.folder = token, patience, folder
         self.wire = socket.socket(fileno=0)
 
     def serve(self) -> None:
         while asked := self._next():
             job, scan = asked
-            signal.alarm(self.patience)
+            signal.setitimer(signal.ITIMER_REAL, self.patience)
             answer = self._answer(job, scan)
-            signal.alarm(0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
             os.close(scan)
             self.wire.sendall(json.dumps(asdict(answer)).encode() + b"\n")
 
@@ -66,7 +66,7 @@ class Worker:
             return Answer(f"cannot be split: {type(error).__name__}: {error}".splitlines()[0][:200])
 
     def _page_done(self) -> None:
-        signal.alarm(self.patience)
+        signal.setitimer(signal.ITIMER_REAL, self.patience)
         self.wire.sendall(b"\n")
 
 
@@ -108,7 +108,7 @@ def _fence(folder: int | None) -> None:
 
 
 def main(token: str, patience: str, *folder: str) -> int:
-    worker = Worker(token, int(patience), int(folder[0]) if folder else None)
+    worker = Worker(token, float(patience), int(folder[0]) if folder else None)
     _limit()
     _load()
     _fence(worker.folder)

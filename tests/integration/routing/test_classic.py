@@ -38,7 +38,8 @@ def classic(lab: Lab) -> Iterator[Lab]:
 
 
 def test_on_a_good_day_ipv4_goes_through_the_tunnel_and_ipv6_does_not(classic: Lab, ears: Ears) -> None:
-    assert (classic.ask(4), classic.ask(6)) == ("vpn", "isp")
+    # IPv6 addresses are not there at once: each is first asked for on the wire (RFC 4862).
+    assert (classic.ask(4), classic.ask(6, within=10)) == ("vpn", "isp")
 
 
 def test_the_tunnel_vanishes_and_all_gets_out_at_once_and_when_it_is_back(classic: Lab, ears: Ears) -> None:

@@ -215,8 +215,8 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_scan_that_takes_too_long_costs_itself(large: Path, scan: Path) -> None:
-    with Cutter(None, patience=1) as impatient:
-        assert asked(impatient, large).problem == "took longer than 1 s and was given up"
+    with Cutter(None, patience=0.1) as impatient:
+        assert asked(impatient, large).problem == "took longer than 0.1 s and was given up"
         assert impatient._child is None
     with Cutter(None) as patient:
         assert asked(patient, scan).problem is None
