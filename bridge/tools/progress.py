@@ -9,6 +9,7 @@ from typing import Any
 
 SOCKET = "progress.sock"
 LONGEST = 1 << 20
+HEARD = 5.0  # seconds a worker has to say that it stops
 AGAIN = 0.2  # seconds until a worker that does not listen yet is tried again
 
 
@@ -50,15 +51,21 @@ async def follow(folder: Path, working: asyncio.Event) -> AsyncGenerator[dict[st
 
 
 async def ask_to_stop(folder: Path) -> bool:
-    """Have a worker of our own user finish what it has in hand; False when none listens."""
+    """Have a worker of our own user finish what it has in hand; False when none has heard it.
+
+    Its answer is waited for: a connection that is closed at once takes the request along.
+    """
     try:
-        _, writer = await connect(folder)
+        reader, writer = await connect(folder)
     except OSError:
         return False
     try:
         writer.write(b'{"stop": true}\n')
-        await writer.drain()
-    except OSError:
+        async with asyncio.timeout(HEARD):
+            while line := await reader.readline():
+                if json.loads(line).get("status", {}).get("state") == "stopping":
+                    break
+    except (OSError, ValueError, TimeoutError):
         return False
     finally:
         writer.close()

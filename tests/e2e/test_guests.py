@@ -169,6 +169,7 @@ async def test_a_libvirt_that_is_killed_and_comes_back_is_found_again(server: Se
     await ended(server, "guests")
     server.box.run(["systemctl", "kill", "--kill-whom=main", "--signal=KILL", "libvirtd"])
     server.box.run(["systemctl", "start", "libvirtd"])
+    await eventually(lambda: guests.state(server.box, "first") == "running")  # it finds its guests again
     await tile.wait_until(True)
     server.box.run(["virsh", "destroy", "first"])
     await tile.wait_until(False)

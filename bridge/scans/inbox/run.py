@@ -62,6 +62,7 @@ class Inbox:
         self.stopping.set()
         self.progress.status.state = "stopping"
         self.progress.changed()
+        self.progress.changed()
 
     async def run(self) -> None:
         """Until the inbox is empty, or for ever with `auto`; Stuck when it cannot go on."""
