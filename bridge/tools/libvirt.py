@@ -179,7 +179,11 @@ class Libvirt:
                 hearing.cancel()
                 await asyncio.wait({hearing})
                 await _end(process)
-        except Unavailable as trouble:
+        except Exception as error:
+            if isinstance(error, Unavailable):
+                trouble = error
+            else:
+                trouble = Unavailable(f"libvirt's events cannot be followed: {error}")
             for news in self._watchers:
                 news.put_nowait(trouble)
 

@@ -140,3 +140,14 @@ async def test_a_libvirt_that_fails_hangs_or_is_not_there_is_unavailable(
     monkeypatch.setattr(module, "PATH", str(virsh))
     with pytest.raises(Unavailable, match="install libvirt-clients"):
         await Libvirt().read()
+
+
+async def test_an_event_that_is_no_line_is_the_watchers_to_hear_of(virsh: Path) -> None:
+    async with aclosing(Libvirt().watch()) as watcher:
+        await anext(watcher)
+        with await asyncio.to_thread((virsh / "events").open, "w") as events:
+            await asyncio.to_thread(events.write, "x" * (1 << 17))
+            await asyncio.to_thread(events.flush)
+            with pytest.raises(Unavailable, match="cannot be followed"):
+                while True:
+                    await asyncio.wait_for(anext(watcher), 10)
