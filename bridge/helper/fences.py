@@ -5,7 +5,7 @@ everything on a bridge but what is known to be somebody else's: it stands while 
 container may come up there with an address that nobody knows yet.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from .docker import Network
@@ -23,6 +23,9 @@ class Fences(NamedTuple):
     guards: frozenset[tuple[str, str]] = frozenset()
     walls: frozenset[str] = frozenset()
     allowed: frozenset[tuple[str, str]] = frozenset()
+
+
+NONE = Fences()
 
 
 def fences(
@@ -59,17 +62,16 @@ def fences(
     )
 
 
-def lines(wanted: Fences, family: str, house: Iterable[str], there: Iterable[str]) -> list[str]:
-    """For `ip -batch`: what stops comes first, and goes last."""
-    rules = _rules(wanted, family, house)
-    there = list(there)
+def lines(rules: Sequence[str], there: Sequence[str]) -> list[str]:
+    """For `ip -batch`, so that `rules` are there and no others: what stops comes first, and goes last."""
     return [
         *(f"rule add {rule}" for rule in rules if rule not in there),
         *(f"rule del {rule}" for rule in sorted(there) if rule not in rules),
     ]
 
 
-def _rules(wanted: Fences, family: str, house: Iterable[str]) -> list[str]:
+def rules(wanted: Fences, family: str, house: Iterable[str]) -> list[str]:
+    """In the words of `ip rule add`, what stops first."""
     stop = f"type unreachable protocol {PROTOCOL}"
     main = f"lookup {MAIN} protocol {PROTOCOL}"
     guards = [pair for pair in sorted(wanted.guards) if (":" in pair[1]) == (family == "6")]

@@ -2,7 +2,8 @@
 
 Kept is a file of root's own for each route that is on. Told is a file for each route, for all to
 read: {"astray": why it is not routed, "trouble": what gets past it, "told": how many lines there
-were, "lines": [[sensor or "", line], …] the last of them}.
+were, "lines": [[sensor or "", line], …] the last of them}. Left for systemd, for each family, is
+what `ip -batch` has to lay when this program has ended.
 """
 
 import json
@@ -28,6 +29,7 @@ class News:
         self._turn = threading.Lock()
         self._said: dict[str, Said] = {}
         self._repairs: dict[str, list[float]] = {}
+        self._left: dict[str, list[str]] = {}
 
     def begin(self, key: str) -> None:
         _write(f"{FOLDER}/{key}.json", NOTHING)
@@ -53,6 +55,12 @@ class News:
     def _tell(self, key: str, sensor: str, line: str) -> None:
         before = self._said.get(key, NOTHING)
         self.say(key, told=before["told"] + 1, lines=[*before["lines"], [sensor, line]][-LINES:])
+
+    def leave(self, family: str, rules: list[str]) -> None:
+        """What is to be laid when this program has ended, however it ends."""
+        if self._left.get(family) != rules:
+            _write_text(f"{FOLDER}/ended-{family}", "".join(f"rule add {rule}\n" for rule in rules))
+            self._left[family] = rules
 
 
 def stored() -> list[str]:
@@ -81,9 +89,13 @@ def forget(key: str) -> None:
 
 
 def _write(path: str, what: object) -> None:
+    _write_text(path, json.dumps(what))
+
+
+def _write_text(path: str, text: str) -> None:
     draft = f"{path}.new"
     with open(draft, "w") as file:
-        json.dump(what, file)
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     os.replace(draft, path)

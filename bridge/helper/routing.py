@@ -32,6 +32,7 @@ class Router:
         self.settled: dict[str, bool] = {}
         self.walls: dict[str, set[str]] = {}
         self._heard = self._surveyed = 0
+        self._looked = False
         self._released: set[str] = set()
 
     # What is wanted
@@ -127,17 +128,32 @@ class Router:
                 self._count(family, lines[family])
             kernel.change_all(lines)
             self._laid = set().union(*(self._rules(family, seen[family], lines[family]) for family in seen))
+            self._leave(seen)
+
+    def _leave(self, seen: dict[str, str]) -> None:
+        """What systemd lays when this program has ended: a routed container may come up anywhere then."""
+        everywhere = {network.bridge for network in self.networks}.union(*self.walls.values())
+        wanted = fences.fences(self.networks, self.own, self.settled, everywhere) if self.on else fences.NONE
+        for family, text in seen.items():
+            rules = fences.rules(wanted, family, self._near(family, text))
+            self._news.leave(family, [rule for rule in rules if f"IPv{family}: {rule}" not in self._laid])
 
     def _lines(self, family: str, seen: str, wanted: fences.Fences) -> list[str]:
-        links, rules, _, _ = route.parse(seen)
-        near = {prefix for entry in self.on.values() for prefix in route.house(entry, family, links)}
+        lines = [line for entry in self.on.values() for line in _turned_on(entry, family, seen)]
         there = [
             route.words(rule)
-            for rule in rules
+            for rule in route.parse(seen)[1]
             if rule.get("protocol") == route.PROTOCOL and rule["priority"] in fences.PREFERENCES
         ]
-        lines = [line for entry in self.on.values() for line in _turned_on(entry, family, seen)]
-        return lines + fences.lines(wanted, family, sorted(near), there)
+        fenced = fences.lines(fences.rules(wanted, family, self._near(family, seen)), there)
+        if self.on and not self._looked:  # what stands since the last one ended may still be needed
+            fenced = [line for line in fenced if line.startswith("rule add ")]
+        return lines + fenced
+
+    def _near(self, family: str, seen: str) -> list[str]:
+        """The networks of the house, as all routes together have them."""
+        links = route.parse(seen)[0]
+        return sorted({prefix for entry in self.on.values() for prefix in route.house(entry, family, links)})
 
     def _rules(self, family: str, seen: str, lines: list[str]) -> set[str]:
         """The rules there are after `lines`, each with its family."""
@@ -218,7 +234,7 @@ class Router:
     def _look(self, found: dict[str, docker.Container]) -> None:
         networks = docker.networks()
         with self._turn:
-            self.networks = networks
+            self.networks, self._looked = networks, True
             for key, entry in self.on.items():
                 named = found.get(entry["container"])
                 self._take_in([*self._routed(entry), *([named.id] if named else [])])

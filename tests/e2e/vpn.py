@@ -181,10 +181,10 @@ class VpnServer(Server):
             ]
         )
 
-    def ask(self) -> str:
-        """Where the Internet says that the container's packet came from; empty when it got nowhere."""
+    def ask(self, name: str = "seedbox") -> str:
+        """Where the Internet says that a container's packet came from; empty when it got nowhere."""
         words = ["/bin/busybox", "timeout", "2", "/bin/busybox", "nc", "-w", "1", INTERNET, str(ASKED)]
-        return self.box.run(["docker", "exec", "seedbox", *words], check=False).stdout.strip()
+        return self.box.run(["docker", "exec", name, *words], check=False).stdout.strip()
 
     async def close(self) -> None:
         await super().close()

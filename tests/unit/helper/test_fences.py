@@ -1,7 +1,7 @@
 """What has to stand on other bridges, and in which order it comes and goes."""
 
 from bridge.helper.docker import Network
-from bridge.helper.fences import Fences, fences, lines
+from bridge.helper.fences import NONE, Fences, fences, lines, rules
 
 OURS = Network("0-bellpull-tv", "vpn-tv", {"tv": ("172.20.0.2",)})
 WEB = Network("web", "br-web", {"tv": ("172.21.0.2", "fd21::2"), "shop": ("172.21.0.3",), "mute": ()})
@@ -32,22 +32,23 @@ def test_what_stops_comes_first_and_goes_last() -> None:
         frozenset({"br-web"}),
         frozenset({("br-web", "172.21.0.3")}),
     )
-    added = lines(wanted, "4", ["192.168.1.0/24"], [])
+    standing = rules(wanted, "4", ["192.168.1.0/24"])
+    added = lines(standing, [])
     assert added == [
         "rule add pref 4745 from 172.21.0.2 iif br-web type unreachable protocol 217",
         "rule add pref 4760 iif br-web type unreachable protocol 217",
         "rule add pref 4740 to 192.168.1.0/24 iif br-web lookup 254 protocol 217",
         "rule add pref 4750 from 172.21.0.3 iif br-web lookup 254 protocol 217",
     ]
-    there = [line.removeprefix("rule add ") for line in added]
-    assert lines(wanted, "4", ["192.168.1.0/24"], there) == []
-    assert [line.split()[3] for line in lines(Fences(), "4", [], there)] == ["4740", "4745", "4750", "4760"]
-    assert lines(wanted, "6", [], [])[0].split()[5] == "fd21::2"
+    assert lines(standing, standing) == []
+    taken = lines(rules(NONE, "4", []), standing)
+    assert [line.split()[3] for line in taken] == ["4740", "4745", "4750", "4760"]
+    assert rules(wanted, "6", [])[0].split()[3] == "fd21::2"
 
 
 def test_a_new_guard_stands_before_the_wall_goes() -> None:
     wall = ["pref 4760 iif br-web type unreachable protocol 217"]
-    changed = lines(Fences(frozenset({("br-web", "172.21.0.2")})), "4", [], wall)
+    changed = lines(rules(Fences(frozenset({("br-web", "172.21.0.2")})), "4", []), wall)
     assert [line.split()[:4] for line in changed] == [
         ["rule", "add", "pref", "4745"],
         ["rule", "del", "pref", "4760"],

@@ -107,6 +107,27 @@ def test_it_is_on_before_docker_after_a_start_and_what_was_not_ours_is_walled_in
     assert len(place.kernel.there(4721)) == 1
 
 
+def test_what_systemd_lays_when_it_has_ended_closes_every_bridge_but_for_those_it_knows(place: Place) -> None:
+    place.engine.container("shop", "2", {"web": "172.21.0.3"})
+    place.router.turn_on("tv")
+    place.router.survey()
+    left = (place.folder / "run" / "ended-4").read_text().splitlines()
+    assert left == [
+        "rule add pref 4760 iif br-web type unreachable protocol 217",
+        "rule add pref 4740 to 192.168.1.0/24 iif br-web lookup 254 protocol 217",
+        "rule add pref 4750 from 172.21.0.3 iif br-web lookup 254 protocol 217",
+    ]
+    place.kernel.change("4", left)
+    place.engine.there.pop("1")
+    place.come_up("3", web="172.21.0.4")  # anew, elsewhere, and nobody heard
+    router = place.started()
+    assert len(place.kernel.there(4760)) == 1, "it stands until the engine was asked"
+    router.survey()
+    assert router.settled == {"3": True} and not place.kernel.there(4760)
+    router.turn_off("tv")
+    assert (place.folder / "run" / "ended-4").read_text() == ""
+
+
 def test_a_file_that_was_half_written_costs_the_walls_only(place: Place) -> None:
     (place.folder / "state" / "tv").write_text("[")
     assert place.started().walls == {"tv": set()}
