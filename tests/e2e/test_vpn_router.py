@@ -2,11 +2,12 @@
 
 import asyncio
 import time
+from collections import Counter
 
 import pytest
 
 from tests.e2e.test_vpn import said, server, until
-from tests.e2e.vpn import PLAIN, TUNNEL, VpnServer
+from tests.e2e.vpn import PLAIN, TUNNEL, TUNNEL6, VpnServer
 
 __all__ = ["server"]  # a fixture
 
@@ -17,15 +18,16 @@ async def on(server: VpnServer) -> None:
     server.container(flood=True)
     server.box.run(["bellpull", "vpn", "setup", "vpn"])
     server.box.run(["bellpull", "set", "vpn", "on"])
-    await until(lambda: server.internet.heard[TUNNEL] > 0)
+    await until(lambda: server.internet.heard[TUNNEL] > 0 and server.internet.heard[TUNNEL6] > 0)
     server.internet.forget()
 
 
 async def held(server: VpnServer, seconds: float = 1.5) -> None:
     """It floods through the tunnel, and in no other way."""
     await asyncio.sleep(seconds)
-    before = server.internet.heard[TUNNEL]
-    await until(lambda: server.internet.heard[TUNNEL] > before + 50)
+    heard = server.internet.heard
+    before = Counter(heard)
+    await until(lambda: all(heard[way] > before[way] + 50 for way in (TUNNEL, TUNNEL6)))
     assert server.internet.leaked == 0, server.internet.heard
 
 
@@ -132,6 +134,7 @@ async def test_after_a_power_cut_the_container_comes_up_closed_in(server: VpnSer
     server.box.pull_the_plug()
     server.internet.forget()
     server.box.boot()
+    server.internet.connect()
     order = server.box.run(["systemctl", "show", "-p", "Before", "bellpull-router"]).stdout
     assert "docker.service" in order
     server.internet.tunnel_up()

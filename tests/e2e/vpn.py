@@ -1,37 +1,41 @@
-"""A box with Docker's engine and an OpenVPN tunnel, and an Internet that sees which way packets came."""
+"""A box with Docker's engine and a tunnel, and an Internet that sees which way packets came."""
 
 import contextlib
 import io
 import selectors
-import shutil
 import socket
-import subprocess
 import tarfile
-import tempfile
 import threading
 import time
-from pathlib import Path
+from collections import Counter
 
 from tests.e2e.box import Box
+from tests.e2e.box.lan import ROUTER
 from tests.e2e.server import CODE, PORT, Server
+from tests.e2e.tunnels import OpenVpn
 
-INTERNET = "198.51.100.1"
+INTERNET, INTERNET6 = "198.51.100.1", "2001:db8:1::1"
 ASKED = 5000
-PROVIDER = "10.31.7.2"  # the far end of the box's wire
-PLAIN, TUNNEL = "10.31.7.1", "10.8.0.2"  # what a masqueraded packet comes from
+HOUSE6, ROUTER6 = "fd31::1", "fd31::2"  # the box's wire
+PLAIN, PLAIN6 = Box.address, HOUSE6  # what a masqueraded packet comes from
+TUNNEL, TUNNEL6 = "10.8.0.2", "fd08::2"  # the same, through tun0
+TUNNELS = "10.8.", "fd08:"  # what begins so came through one of them
 DNS = "192.0.2.53"
 Doors = tuple[socket.socket, socket.socket]
 PACKETS = f"""
 import socket, time
 while True:
-    try:
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("{INTERNET}", {ASKED}))
-    except OSError:
-        pass
+    for family, address in ((socket.AF_INET, "{INTERNET}"), (socket.AF_INET6, "{INTERNET6}")):
+        try:
+            socket.socket(family, socket.SOCK_DGRAM).sendto(b"x", (address, {ASKED}))
+        except OSError:
+            pass
     time.sleep(0.002)
 """
 FLOOD = ["/usr/bin/python3", "-ISc", PACKETS]
-"""What a container runs to send a packet every 2 ms from its first moment on, each a flow of its own."""
+"""What a container runs to send two packets every 2 ms from its first moment on, each a flow of its own."""
+ENGINE = '{"storage-driver": "vfs", "experimental": true, "ip6tables": true}'
+"""A box lies on an overlay, so not Docker's. An engine before 27 translates IPv6 only when it is told to."""
 
 CONFIG = f"""\
 bridge:
@@ -42,27 +46,26 @@ accessories:
   vpn: {{kind: vpn_route, name: VPN Routing, container: seedbox, interface: tun0, trouble: true}}
   web: {{kind: services, name: Web, units: [apache2]}}
 """
-CLIENT = f"""\
-[Service]
-ExecStart=/usr/sbin/openvpn --dev tun0 --dev-type tun --proto udp --port 1194 --remote {PROVIDER} \\
-  --tls-client --cert house.crt --key house.key --cd /etc/openvpn --peer-fingerprint FINGERPRINT \\
-  --ifconfig {TUNNEL} 10.8.0.1 --route-noexec --verb 1
-"""
 
 
 class Internet:
     """The provider and the VPN's far end in one: counts where packets come from, and answers."""
 
     def __init__(self, box: Box, made: Doors) -> None:
-        self.heard: dict[str, int] = {PLAIN: 0, TUNNEL: 0}
-        self._box = box
-        self._folder = Path(tempfile.mkdtemp(prefix="bellpull-vpn-"))
-        self._server: subprocess.Popen[bytes] | None = None
-        box.run(["ip", "route", "replace", "default", "via", PROVIDER])
+        self.heard: Counter[str] = Counter()
+        self._box, self.tunnel = box, OpenVpn(box)
+        self.connect()
         self._door, self._flooded = made
         self._open = True
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
+
+    def connect(self) -> None:
+        """Give the box IPv6 on its wire, and default routes; again when it was off."""
+        self._box.lan.ip("addr", "replace", f"{ROUTER6}/64", "dev", "wire0", "nodad")
+        self._box.run(["ip", "addr", "replace", f"{HOUSE6}/64", "dev", "eth0", "nodad"])
+        for router in (ROUTER, ROUTER6):
+            self._box.run(["ip", "route", "replace", "default", "via", router])
 
     def _listen(self) -> None:
         selector = selectors.DefaultSelector()
@@ -71,80 +74,35 @@ class Internet:
         while self._open:
             for key, _ in selector.select(0.05):
                 if key.fileobj is self._flooded:
-                    source = self._flooded.recvfrom(2048)[1][0]
+                    source = _plain(self._flooded.recvfrom(2048)[1][0])
                 else:
-                    connection, (source, _) = self._door.accept()
+                    connection, (address, *_) = self._door.accept()
+                    source = _plain(address)
                     with connection, contextlib.suppress(OSError):
                         connection.sendall(source.encode())
-                self.heard[source] = self.heard.get(source, 0) + 1
+                self.heard[source] += 1
 
     @property
     def leaked(self) -> int:
-        """What came by another way than the tunnel."""
-        return sum(self.heard.values()) - self.heard[TUNNEL]
+        """What came by the plain uplink, or from an address that is nobody's."""
+        return sum(count for source, count in self.heard.items() if not source.startswith(TUNNELS))
 
     def forget(self) -> None:
         time.sleep(0.02)
-        for source in self.heard:
-            self.heard[source] = 0
+        self.heard.clear()
 
-    def tunnel_up(self) -> None:
-        if self._server is None:
-            self._serve()
-        self._box.run(["systemctl", "start", "tunnel"])
-        deadline = time.monotonic() + 20
-        while "Initialization Sequence Completed" not in self._box.journal("tunnel").rpartition("Started")[2]:
-            assert time.monotonic() < deadline, self._box.journal("tunnel")
-            time.sleep(0.05)
+    def tunnel_up(self, *, ipv6: bool = True) -> None:
+        self.tunnel.up(ipv6=ipv6)
 
     def tunnel_down(self) -> None:
-        self._box.run(["systemctl", "kill", "--signal=KILL", "tunnel"], check=False)
-        self._box.run(["systemctl", "stop", "tunnel"])
-
-    def _serve(self) -> None:
-        prints = {}
-        for side in ("house", "vpn"):
-            certificate = self._folder / f"{side}.crt"
-            _run(
-                f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -batch"
-                f" -subj /CN={side} -keyout {self._folder}/{side}.key -out {certificate}"
-            )
-            prints[side] = _run(f"openssl x509 -in {certificate} -noout -fingerprint -sha256").partition("=")[
-                2
-            ]
-        for end in ("crt", "key"):
-            self._box.write(f"/etc/openvpn/house.{end}", (self._folder / f"house.{end}").read_text(), 0o600)
-        self._box.write("/etc/systemd/system/tunnel.service", CLIENT.replace("FINGERPRINT", prints["vpn"]))
-        self._box.run(["systemctl", "daemon-reload"])
-        self._server = subprocess.Popen(
-            [
-                *("nsenter", f"--net={self._box.lan.path}", "openvpn", "--dev", "tun0", "--dev-type", "tun"),
-                *(
-                    "--proto",
-                    "udp",
-                    "--port",
-                    "1194",
-                    "--tls-server",
-                    "--dh",
-                    "none",
-                    "--cd",
-                    str(self._folder),
-                ),
-                *("--cert", "vpn.crt", "--key", "vpn.key", "--peer-fingerprint", prints["house"]),
-                *("--ifconfig", "10.8.0.1", TUNNEL, "--disable-dco", "--log", "vpn.log", "--float"),
-            ],
-            stdin=subprocess.DEVNULL,
-        )
+        self.tunnel.down()
 
     def close(self) -> None:
         self._open = False
         self._thread.join()
         self._door.close()
         self._flooded.close()
-        if self._server is not None:
-            self._server.kill()
-            self._server.wait(10)
-        shutil.rmtree(self._folder)
+        self.tunnel.close()
 
 
 class VpnServer(Server):
@@ -154,7 +112,7 @@ class VpnServer(Server):
         """`made`: what listening() gives in the box's LAN."""
         super().__init__(box)
         self.internet = Internet(box, made)
-        box.write("/etc/docker/daemon.json", '{"storage-driver": "vfs"}')  # a box lies on an overlay
+        box.write("/etc/docker/daemon.json", ENGINE)
         box.run(["systemctl", "enable", "--now", "docker"], timeout=60)
         image = box.root / "root/tiny.tar"
         image.write_bytes(_tiny((box.root / "bin/busybox").read_bytes()))
@@ -181,9 +139,9 @@ class VpnServer(Server):
             ]
         )
 
-    def ask(self, name: str = "seedbox") -> str:
+    def ask(self, name: str = "seedbox", where: str = INTERNET) -> str:
         """Where the Internet says that a container's packet came from; empty when it got nowhere."""
-        words = ["/bin/busybox", "timeout", "2", "/bin/busybox", "nc", "-w", "1", INTERNET, str(ASKED)]
+        words = ["/bin/busybox", "timeout", "2", "/bin/busybox", "nc", "-w", "1", where, str(ASKED)]
         return self.box.run(["docker", "exec", name, *words], check=False).stdout.strip()
 
     async def close(self) -> None:
@@ -192,13 +150,19 @@ class VpnServer(Server):
 
 
 async def listening(box: Box) -> Doors:
-    """Sockets that stand in the Internet, for TCP and UDP; to be made on the box's LAN."""
-    box.lan.ip("addr", "add", f"{INTERNET}/32", "dev", "lo")
-    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    """Sockets that stand in the Internet, for TCP and UDP, both families; to be made on the box's LAN."""
+    for address in (f"{INTERNET}/32", f"{INTERNET6}/128"):
+        box.lan.ip("addr", "add", address, "dev", "lo")
+    made = tuple(socket.socket(socket.AF_INET6, kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM))
     for door in made:
-        door.bind((INTERNET, ASKED))
+        door.bind(("::", ASKED))
     made[0].listen()
-    return made
+    return made[0], made[1]
+
+
+def _plain(source: str) -> str:
+    """An address of IPv4 as such (RFC 4291, 2.5.5.2)."""
+    return source.removeprefix("::ffff:")
 
 
 def _tiny(busybox: bytes) -> bytes:
@@ -217,8 +181,3 @@ def _tiny(busybox: bytes) -> bytes:
             link.type, link.linkname = tarfile.SYMTYPE, target
             tar.addfile(link)
     return text.getvalue()
-
-
-def _run(command: str) -> str:
-    done = subprocess.run(command.split(), capture_output=True, text=True, check=True, timeout=30)
-    return done.stdout.strip()
