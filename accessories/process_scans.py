@@ -7,7 +7,7 @@ import sys
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +20,7 @@ from bridge.tools.folders import folder, problems
 from bridge.tools.moves import move, state_of
 from bridge.tools.processes import Child
 from bridge.tools.progress import ask_to_stop, follow
+from bridge.tools.units import Unit
 
 UNIT = "bellpull-scans.service"
 RUN = Path("/run/bellpull-scans")
@@ -94,6 +95,7 @@ class Scans(Accessory):
         self.holds = kind.auto
         self.at_first = True if kind.auto else None
         self._working = asyncio.Event()
+        self._trouble = ""
 
     async def watch(self) -> AsyncGenerator[State, None]:
         listening = asyncio.create_task(self._listen(), name=f"{self._key}: progress")
@@ -125,8 +127,9 @@ class Scans(Accessory):
         """The batch is over; an inbox that held nothing new is nobody's news."""
         text = f"{_count(end['photos'], 'photo')} of {_count(end['done'], 'scan')}"
         text += f", {end['failed']} failed" if end["failed"] else ""
-        if end["said"]:
+        if end["said"] and end["said"] != self._trouble:  # a full disk is no news every half minute
             self._tell("trouble", end["said"])
+        self._trouble = end["said"]
         if end["done"] or end["failed"]:
             self._tell("done", text)
 
@@ -140,7 +143,7 @@ class Service(Scans):
     async def _watch(self) -> AsyncGenerator[State, None]:
         async with aclosing(self._tools.systemd.watch([UNIT])) as reads:
             async for units in reads:
-                yield state_of(units)
+                yield await self._told(state_of(units), units[0])
 
     async def set(self, on: bool) -> State:
         (unit,) = await self._tools.systemd.read([UNIT])
@@ -150,10 +153,23 @@ class Service(Scans):
             for path in (self._kind.inbox, self._kind.output):
                 if why := _missing(path):
                     raise Failed(why)
-            await move(self._tools, "unit-start", unit)
+            try:
+                await move(self._tools, "unit-start", unit)
+            except Failed:
+                if why := await self._tools.systemd.property(unit, "StatusText"):
+                    raise Failed(why) from None
+                raise
         elif not on and (not unit.down or unit.job):
             await move(self._tools, "unit-stop", unit)
-        return state_of(await self._tools.systemd.read([UNIT]))
+        (unit,) = await self._tools.systemd.read([UNIT])
+        return await self._told(state_of([unit]), unit)
+
+    async def _told(self, state: State, unit: Unit) -> State:
+        """A unit that has failed knows only that; the worker has told systemd why."""
+        if not state.died:
+            return state
+        why = await self._tools.systemd.property(unit, "StatusText")
+        return replace(state, reason=why or state.reason)
 
 
 class ByHand(Scans):

@@ -99,4 +99,4 @@ def the_same_end(folder: Folder, photos_each: int = 2) -> None:
         for photo in json.loads((folder.output / name).read_text())["photos"]:
             assert ((folder.output / name).parent / photo["crop"]).is_file()
     own = folder.output / ".bellpull"
-    assert sorted(path.name for path in own.rglob("*") if path.is_file()) == ["ledger", "lock"]
+    assert sorted(path.name for path in own.rglob("*") if path.is_file()) == ["ledger", "lock", "told"]

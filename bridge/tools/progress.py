@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,12 @@ async def connect(folder: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWri
 
 
 async def follow(folder: Path, working: asyncio.Event) -> AsyncGenerator[dict[str, Any], None]:
-    """Everything that workers say there, one after the other, for ever; each event of a batch once.
+    """Everything that workers say there, one after the other, for ever; each event once.
 
-    While nobody is `working`, nobody is asked.
+    The worker is told which ones we have heard, and keeps it over restarts, its own and ours. While nobody
+    is `working`, nobody is asked.
     """
-    batch, heard = 0, 0
+    heard: dict[int, int] = {}
     while True:
         await working.wait()
         try:
@@ -36,18 +38,34 @@ async def follow(folder: Path, working: asyncio.Event) -> AsyncGenerator[dict[st
             await asyncio.sleep(AGAIN)
             continue
         try:
-            while line := await reader.readline():
-                message = json.loads(line)
-                if message["batch"] != batch:
-                    batch, heard = message["batch"], 0
-                if message.get("n", heard + 1) > heard:
-                    heard = message.get("n", heard)
+            async with aclosing(_new(reader, heard)) as messages:
+                async for message, n in messages:
                     yield message
+                    if n:
+                        writer.write(json.dumps({"heard": n}).encode() + b"\n")
         except (OSError, ValueError, KeyError):
             pass
         finally:
             writer.close()
         await asyncio.sleep(AGAIN)
+
+
+async def _new(
+    reader: asyncio.StreamReader, heard: dict[int, int]
+) -> AsyncGenerator[tuple[dict[str, Any], int], None]:
+    """Messages that were not in `heard`, the last number by ledger, with their number."""
+    ledger = 0
+    while line := await reader.readline():
+        message = json.loads(line)
+        if "status" in message:
+            ledger = message["ledger"]
+            heard[ledger] = max(message["told"], heard.get(ledger, 0))
+            yield message, 0
+        elif not message["n"]:
+            yield message, 0
+        elif message["n"] > heard[ledger]:
+            heard[ledger] = message["n"]
+            yield message, message["n"]
 
 
 async def ask_to_stop(folder: Path) -> bool:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bridge.printable import printable
 from bridge.scans.problem import UsageProblem
 
 DONE, FAILED, USAGE, UNAVAILABLE = 0, 1, 2, 3
@@ -105,9 +106,18 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         asyncio.run(_work(wanted, Path(place) if place else None))
     except outcome.Stuck as stuck:
-        print(f"bellpull scans: {' '.join(str(stuck).split())}", file=sys.stderr)
-        return FAILED
+        return _stuck(str(stuck))
     return DONE
+
+
+def _stuck(why: str) -> int:
+    """On one line, for whoever looks: here, and for the service also where the bridge looks."""
+    from bridge import notify
+
+    line = printable(why, 300)
+    notify.tell(f"STATUS={line}")
+    print(f"bellpull scans: {line}", file=sys.stderr)
+    return FAILED
 
 
 async def _work(wanted: Any, place: Path | None) -> None:
@@ -144,6 +154,5 @@ def _redo(arguments: argparse.Namespace) -> int:
     try:
         print(redo.redo(wanted, arguments.scan))
     except outcome.Stuck as stuck:
-        print(f"bellpull scans: {' '.join(str(stuck).split())}", file=sys.stderr)
-        return FAILED
+        return _stuck(str(stuck))
     return DONE

@@ -7,6 +7,10 @@ One JSON object a line, appended and synced. `do` is what is about to happen to 
     duplicate  the original goes to `to`
     redo       as publish, after the photos of before went `aside`; the original is at `to` already
     end        that has happened (`sha256` and `scan` as above)
+    batch      so has the end of a batch: what ended before it is counted
+
+What has happened carries the `event` that is told of it. Events are numbered from 1 on, over all runs, so
+that whoever hears them can say up to which one, and hears the others from the next run.
 
 A line that a power cut left torn is no intention: its deed was not begun.
 """
@@ -22,7 +26,8 @@ from typing import Any
 
 from bridge.scans.inbox.tree import Tree
 
-PUBLISH, FAIL, DUPLICATE, REDO, END = "publish", "fail", "duplicate", "redo", "end"
+PUBLISH, FAIL, DUPLICATE, REDO, END, BATCH = "publish", "fail", "duplicate", "redo", "end", "batch"
+NEWS = 7 * 86400.0  # seconds until what nobody has heard is no news any more
 
 
 @dataclass
@@ -43,6 +48,7 @@ class Entry:
     moves: list[list[str]] = field(default_factory=list)
     aside: list[list[str]] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    event: dict[str, Any] = field(default_factory=dict)
     at: float = field(default_factory=lambda: round(time.time(), 3))
 
     @property
@@ -52,11 +58,20 @@ class Entry:
 
 
 class Ledger:
-    """The file in `folder`; `known` are the hashes whose photos are out, `open` what is to be carried on."""
+    """The file at `relative`.
+
+    known  hashes whose photos are out, and where the original is
+    open   what is to be carried on
+    count  how many events there were, `news` those of late, by their number
+    batch  events of the batch that is not over
+    """
 
     def __init__(self, tree: Tree, relative: str) -> None:
         self.known: dict[str, str] = {}
         self.open: dict[tuple[str, str], Entry] = {}
+        self.count = 0
+        self.news: dict[int, dict[str, Any]] = {}
+        self.batch: list[dict[str, Any]] = []
         with tree.parent(relative, make=True) as (folder, name):
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
             self._fd = os.open(name, flags, 0o666, dir_fd=folder)
@@ -67,6 +82,11 @@ class Ledger:
                 self._take(entry)
         if content and not content.endswith(b"\n"):
             self._append(b"\n")  # a torn line ends here, so that the next one is whole
+
+    @property
+    def identity(self) -> int:
+        """Tells it from another one, whose numbers are others."""
+        return os.fstat(self._fd).st_ino
 
     def close(self) -> None:
         os.close(self._fd)
@@ -97,13 +117,55 @@ class Ledger:
             raise
 
     def _take(self, entry: Entry) -> None:
+        if entry.event:
+            self._number(entry)
         key = (entry.sha256, entry.scan)
+        if entry.do == BATCH:
+            return
         if entry.do != END:
             self.open[key] = entry
             return
         opened = self.open.pop(key, None)
         if opened is not None and opened.do == PUBLISH:
             self.known[entry.sha256] = opened.to
+
+    def _number(self, entry: Entry) -> None:
+        self.count += 1
+        if entry.at < time.time() - NEWS:
+            self.batch.clear()
+            return
+        self.news[self.count] = entry.event
+        if entry.do == BATCH:
+            self.batch.clear()
+        else:
+            self.batch.append(entry.event)
+
+
+class Told:
+    """Up to which event somebody has heard, in a file of its own: a number, written over itself.
+
+    Without a file nothing of before is news. No sync: after a power cut the last few may be told again.
+    """
+
+    def __init__(self, tree: Tree, relative: str, count: int) -> None:
+        with tree.parent(relative, make=True) as (folder, name):
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._fd = os.open(name, flags, 0o666, dir_fd=folder)
+        written = os.pread(self._fd, 32, 0).strip()
+        self.n = min(int(written), count) if written.isdigit() else count
+        self._write()
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def upto(self, n: int) -> None:
+        """OSError."""
+        if n > self.n:
+            self.n = n
+            self._write()
+
+    def _write(self) -> None:
+        os.pwrite(self._fd, b"%020d\n" % self.n, 0)
 
 
 def _entry(line: bytes) -> Entry | None:

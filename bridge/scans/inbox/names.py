@@ -8,8 +8,10 @@ from collections.abc import Collection, Iterator
 from pathlib import PurePosixPath
 
 from bridge.scans.inbox.tree import Tree
+from bridge.scans.job import THUMB
 
 OWN = ".bellpull"  # in the output: ledger, lock, work folders, thumbnails
+HASH, SURE, DOUBTFUL = 8, "-", "?"  # in a thumbnail's name: as much of the scan's hash, then one of these
 LONGEST_STEM = 180  # bytes; what is added for a crop stays below a name's 255
 
 
@@ -31,6 +33,20 @@ def stem(tree: Tree, scan: str, taken: Collection[str]) -> str:
         if candidate not in taken and not any(map(pattern.fullmatch, there)):
             return candidate
     raise AssertionError
+
+
+def thumbnail(photo: str, sha256: str, *, doubtful: bool) -> str:
+    """The name of a photo's thumbnail (PHOTO + THUMB); the scan's hash keeps two albums apart."""
+    return f"{sha256[:HASH]}{DOUBTFUL if doubtful else SURE}{short(photo, 200, tail=True)}"
+
+
+def label(thumbnail: str) -> str:
+    """The photo's own name."""
+    return thumbnail[HASH + 1 :].removesuffix(THUMB)
+
+
+def is_doubtful(thumbnail: str) -> bool:
+    return thumbnail[HASH : HASH + 1] == DOUBTFUL
 
 
 def _numbered(wanted: str, room: int, *, suffix: bool = True) -> Iterator[str]:

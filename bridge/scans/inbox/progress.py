@@ -1,11 +1,15 @@
 """Tells over a unix socket how far the inbox is: a line of JSON for every step, to whoever connects.
 
-    {"batch": 3, "status": {…}}                    as Status has it; now, and a few times a second
-    {"batch": 3, "n": 7, "scan": "a.png", …}       a scan is over (what `work.Outcome` says)
-    {"batch": 3, "n": 8, "end": {…}}               the batch is over: its counts
+    {"status": {…}, "ledger": 77, "told": 5, "batch": 3}    as Status has it; now, and a few times a second
+    {"n": 7, "scan": "a.png", …}                            a scan is over (what `work.Outcome` says)
+    {"n": 8, "end": {…}}                                    the batch is over: its counts
 
-Who connects hears the whole batch so far. The kernel says who it is: root, the bridge's user and the
-worker's own are told, nobody else. The worker's own may send {"stop": true}.
+Who connects hears first how it is, then every event of this batch (those with n over `batch`), and before
+them those of earlier ones, or of earlier runs, that nobody has heard (n over `told`). Who keeps them answers
+{"heard": 8}. An event that could not be written down has n 0: it is told to whoever listens now.
+
+The kernel says who it is: root, the bridge's user and the worker's own are told, nobody else. Root and the
+worker's own may send {"stop": true}.
 """
 
 from __future__ import annotations
@@ -23,10 +27,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bridge.scans.inbox.ledger import Ledger, Told
+
 SOCKET = "progress.sock"
 BRIDGE = "bellpull"
 OFTEN = 0.25  # seconds between two lines of status
-LINGER = 2.0  # seconds a worker that is done waits for the bridge to hear of it
+LINGER = 2.0  # seconds in which who listens takes the last lines
 LONGEST = 4096
 
 
@@ -50,17 +56,18 @@ class Status:
 class Progress:
     """The status, and everybody who hears it. All on the loop."""
 
-    def __init__(self, stop: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, ledger: Ledger, told: Told, stop: Callable[[], None] = lambda: None) -> None:
         self.status = Status(since=time.time())
         self._stop = stop
+        self._ledger, self._told = ledger, told
         self.heard: Callable[[dict[str, Any]], None] = lambda event: None
-        self._batch = time.time_ns() // 1_000_000
-        self._events: list[dict[str, Any]] = []
+        self._batch = ledger.count
+        self._events = [{"n": n, **event} for n, event in ledger.news.items() if n > told.n]
         self._writers: dict[asyncio.StreamWriter, int] = {}
         self._server: asyncio.Server | None = None
         self._due: asyncio.TimerHandle | None = None
         self._socket: tuple[int, str] | None = None
-        self._met = asyncio.Event()
+        self._answered = asyncio.Event()
         self._serving: set[asyncio.Task[Any]] = set()
 
     async def listen(self, folder: Path, *, mode: int) -> None:
@@ -89,29 +96,42 @@ class Progress:
         assert task is not None
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
-        self._met.set()
         try:
+            writer.write(self._line())
             self._send()
             while line := await reader.readline():
-                if uid in (0, os.geteuid()) and b'"stop"' in line:
+                said = json.loads(line)
+                if "heard" in said:
+                    self._heard(said["heard"])
+                if "stop" in said and uid in (0, os.geteuid()):
                     self._stop()
-        except (OSError, ValueError):
+        except (OSError, ValueError, TypeError):
             pass
         finally:
             self._writers.pop(writer, None)
             writer.close()
 
-    def begin(self, waiting: int) -> None:
-        """A batch begins."""
-        self._batch += 1
-        self._events.clear()
-        for writer in self._writers:
-            self._writers[writer] = 0
+    def _heard(self, n: int) -> None:
+        self._told.upto(min(n, self._ledger.count))
+        self._answered.set()
+
+    async def heard_all(self) -> None:
+        """Wait until somebody has heard every event that has a number."""
+        while self._events and self._told.n < max(event["n"] for event in self._events):
+            self._answered.clear()
+            await self._answered.wait()
+
+    def begin(self, waiting: int, batch: int) -> None:
+        """A batch begins, behind the event of that number."""
+        self._send()
+        self._batch = batch
+        self._events = [event for event in self._events if event["n"] > self._told.n]
+        self._writers = dict.fromkeys(self._writers, len(self._events))
         self.status = Status(waiting=waiting, since=time.time())
         self.changed()
 
-    def event(self, **what: Any) -> None:
-        self._events.append({"batch": self._batch, "n": len(self._events) + 1, **what})
+    def event(self, n: int, what: dict[str, Any]) -> None:
+        self._events.append({"n": n, **what})
         self.heard(self._events[-1])
         self._send()
 
@@ -124,14 +144,18 @@ class Progress:
         if self._due is not None:
             self._due.cancel()
             self._due = None
-        told = json.dumps({"batch": self._batch, "status": asdict(self._timed())}) + "\n"
+        status = self._line()
         for writer, heard in list(self._writers.items()):
             if writer.transport.get_write_buffer_size() > 1 << 22:
                 writer.transport.abort()  # somebody who does not listen
                 continue
             lines = "".join(json.dumps(event) + "\n" for event in self._events[heard:])
             self._writers[writer] = len(self._events)
-            writer.write((lines + told).encode())
+            writer.write(lines.encode() + status)
+
+    def _line(self) -> bytes:
+        place = {"ledger": self._ledger.identity, "told": self._told.n, "batch": self._batch}
+        return json.dumps({"status": asdict(self._timed()), **place}).encode() + b"\n"
 
     def _timed(self) -> Status:
         status = self.status
@@ -142,13 +166,12 @@ class Progress:
         return status
 
     async def close(self) -> None:
-        """Once the bridge, if one listens or comes soon, has heard all."""
+        """Whoever listens is told the last of it."""
         if self._server is None:
             return
+        self._send()
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER):
-                await self._met.wait()
-                self._send()
                 for writer in list(self._writers):
                     with suppress(OSError):
                         await writer.drain()

@@ -12,10 +12,12 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from bridge import notify
 from bridge.contract import Unavailable
 from bridge.scans.cutter import Cutter
+from bridge.scans.inbox.ledger import BATCH, Entry
 from bridge.scans.inbox.look import Found, Look
 from bridge.scans.inbox.names import OWN
 from bridge.scans.inbox.outcome import Outcome, Stuck
@@ -28,6 +30,9 @@ from bridge.tools.inotify import Inotify
 PR_SET_NO_NEW_PRIVS = 38
 LOOK_AGAIN = 2.0  # seconds until what came meanwhile is looked for, while there is work
 SHEET_PATIENCE = 300.0
+# Seconds in which the bridge hears the last of it: by hand perhaps nobody listens; the service's bridge may
+# be restarting. What it has not heard then, it hears from the next run.
+LINGER, RETURN = 2.0, 60.0
 
 
 def restrict() -> None:
@@ -42,8 +47,8 @@ class Inbox:
     def __init__(self, settings: Settings, run_folder: Path | None = None) -> None:
         self.settings = settings
         self.stopping = asyncio.Event()
-        self.progress = Progress(self.stop)
         self.bench = Bench(settings)
+        self.progress = Progress(self.bench.ledger, self.bench.told, self.stop)
         self._run_folder = run_folder
         self._look = Look(self.bench.inbox, self.bench.others, settings.quiet)
         self._cutters: dict[int, Cutter] = {}
@@ -62,7 +67,6 @@ class Inbox:
         self.stopping.set()
         self.progress.status.state = "stopping"
         self.progress.changed()
-        self.progress.changed()
 
     async def run(self) -> None:
         """Until the inbox is empty, or for ever with `auto`; Stuck when it cannot go on."""
@@ -72,11 +76,7 @@ class Inbox:
         with suppress(OSError):
             await self._listen()
         try:
-            for outcome in await asyncio.to_thread(self.bench.recover):
-                self._began()
-                self._over(outcome)
-            if self.bench.output.names((OWN, "thumbs")):
-                self._began()  # what is left of a batch that was killed: its contact sheet
+            await self._resume()
             notify.tell("READY=1")
             await self._work()
         finally:
@@ -87,6 +87,7 @@ class Inbox:
             if self._tasks:
                 await asyncio.wait(self._tasks)
             await self._end_batch()
+            await self._heard()
             await self.progress.close()
             await self._inotify.close()
             self.bench.close()
@@ -94,6 +95,28 @@ class Inbox:
                 loop.remove_signal_handler(number)
         if self._stuck:
             raise self._stuck
+
+    async def _resume(self) -> None:
+        """Carry on with the batch that was killed: its scans, its counts, its contact sheet."""
+        before = list(self.bench.ledger.batch)
+        outcomes = await asyncio.to_thread(self.bench.recover)
+        if before or outcomes or self.bench.output.names((OWN, "thumbs")):
+            self._began()
+        for event in before:
+            self._add(Outcome(**event))
+        for outcome in outcomes:
+            self._over(outcome)
+
+    async def _heard(self) -> None:
+        """Give the bridge time to hear the last of it."""
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self.progress.heard_all())]
+        patience = LINGER
+        if self._run_folder is not None and not self.stopping.is_set():
+            waits.append(asyncio.ensure_future(self.stopping.wait()))
+            patience = RETURN
+        await asyncio.wait(waits, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
 
     async def _listen(self) -> None:
         if self._run_folder is not None:
@@ -189,9 +212,14 @@ class Inbox:
     def _began(self) -> None:
         if not self._batch:
             self._batch = True
-            self.progress.begin(len(self._queue))
+            ledger = self.bench.ledger
+            self.progress.begin(len(self._queue), ledger.count - len(ledger.batch))
 
     def _over(self, outcome: Outcome) -> None:
+        self._add(outcome)
+        self.progress.event(outcome.n, outcome.event)
+
+    def _add(self, outcome: Outcome) -> None:
         status = self.progress.status
         if outcome.failed:
             status.failed += 1
@@ -201,13 +229,6 @@ class Inbox:
             status.done += 1
             status.photos += outcome.photos
         self._count()
-        self.progress.event(
-            scan=outcome.scan,
-            said=outcome.said,
-            photos=outcome.photos,
-            failed=outcome.failed,
-            unsure=outcome.unsure,
-        )
 
     def _count(self) -> None:
         self.progress.status.waiting = len(self._queue) + self._restless + len(self._tasks)
@@ -223,9 +244,21 @@ class Inbox:
         if not self._stuck:
             said = await asyncio.to_thread(_sheet, self.settings.output)
         counts = {"done": status.done, "failed": status.failed, "duplicates": status.duplicates}
-        self.progress.event(end={**counts, "photos": status.photos, "said": said})
+        event = {"end": {**counts, "photos": status.photos, "said": said}}
+        self.progress.event(await asyncio.to_thread(self._written, event), event)
         status.state, status.scan = "waiting", ""
         self.progress.changed()
+
+    def _written(self, event: dict[str, Any]) -> int:
+        """The number under which the end of the batch is in the ledger; 0 where there is no room for it."""
+        ledger = self.bench.ledger
+        if not ledger.batch:
+            return 0
+        try:
+            ledger.write(Entry(BATCH, "", "", event=event))
+        except OSError:
+            return 0
+        return ledger.count
 
     async def _sleep(self, seconds: float) -> None:
         with suppress(TimeoutError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from bridge.scans.arrays import Array
 from bridge.scans.inbox.look import natural
-from bridge.scans.inbox.names import OWN
+from bridge.scans.inbox.names import OWN, is_doubtful, label
 from bridge.scans.inbox.tree import Tree, rename_new, write_new
 from bridge.scans.job import THUMB
 
@@ -24,7 +25,8 @@ WIDEST = 4000  # pixels
 CELL = (60, 260)  # pixels to a side, the least and the most
 GAP = 8
 LABEL = 18
-PAPER, INK = 245, (60, 60, 60)
+PAPER, INK, LOOK = 245, (60, 60, 60), (30, 30, 220)  # blue, green, red
+HASH, DOUBT = 8, "?"
 DRAFT = "sheet.part"
 
 
@@ -34,7 +36,7 @@ def main() -> int:
         names = sorted((name for name in os.listdir(thumbs) if name.endswith(THUMB)), key=natural_of)
         if not names:
             return 0
-        sheet = drawn([(label(name), thumb(thumbs, name)) for name in names])
+        sheet = drawn([Photo(label(name), thumb(thumbs, name), is_doubtful(name)) for name in names])
         if DRAFT in os.listdir(own):
             os.unlink(DRAFT, dir_fd=own)
         write_new(own, DRAFT, sheet)
@@ -58,9 +60,13 @@ def _name(own: int, output: int) -> None:
             return
 
 
-def label(name: str) -> str:
-    """The photo's own name: what stands before it keeps the thumbnails of two albums apart."""
-    return name.partition("-")[2].removesuffix(THUMB)
+@dataclass(frozen=True)
+class Photo:
+    """A cell of the sheet; no picture where it cannot be read."""
+
+    label: str
+    picture: Array | None
+    doubtful: bool
 
 
 def natural_of(name: str) -> Any:
@@ -74,19 +80,22 @@ def thumb(folder: int, name: str) -> Array | None:
     return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
 
 
-def drawn(photos: list[tuple[str, Array | None]]) -> bytes:
-    """A JPEG, as near to a square as it can be, at most WIDEST wide."""
+def drawn(photos: list[Photo]) -> bytes:
+    """A JPEG, as near to a square as it can be, at most WIDEST wide; what deserves a look has a frame."""
     columns = max(1, round(len(photos) ** 0.5))
     cell = int(np.clip(WIDEST // columns - GAP, *CELL))
     columns = min(columns, WIDEST // (cell + GAP))
     rows = -(-len(photos) // columns)
     paper = np.full((rows * (cell + LABEL + GAP) + GAP, columns * (cell + GAP) + GAP, 3), PAPER, np.uint8)
-    for n, (name, photo) in enumerate(photos):
+    for n, photo in enumerate(photos):
         y, x = (GAP + n // columns * (cell + LABEL + GAP), GAP + n % columns * (cell + GAP))
-        if photo is not None:
-            _put(paper, photo, x, y, cell)
-        text = name.encode("ascii", "replace").decode()[-cell // 7 :]
-        cv2.putText(paper, text, (x, y + cell + 13), cv2.FONT_HERSHEY_SIMPLEX, 0.38, INK, 1, cv2.LINE_AA)
+        if photo.picture is not None:
+            _put(paper, photo.picture, x, y, cell)
+        ink = LOOK if photo.doubtful else INK
+        if photo.doubtful:
+            cv2.rectangle(paper, (x - 3, y - 3), (x + cell + 2, y + cell + LABEL), LOOK, 3)
+        text = photo.label.encode("ascii", "replace").decode()[-cell // 7 :]
+        cv2.putText(paper, text, (x, y + cell + 13), cv2.FONT_HERSHEY_SIMPLEX, 0.38, ink, 1, cv2.LINE_AA)
     done, content = cv2.imencode(".jpg", paper, [cv2.IMWRITE_JPEG_QUALITY, 85])
     assert done
     return content.tobytes()

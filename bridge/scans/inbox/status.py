@@ -20,10 +20,14 @@ WIDTH = 24
 def show(folder: Path, *, follow: bool) -> bool:
     """Print it; False when nobody is at work there, or nobody who tells us."""
     live = follow and sys.stdout.isatty()
-    heard = False
+    heard, batch = False, 0
     for message in messages(folder, follow=follow):
         heard = True
         status = message.get("status")
+        if status is not None:
+            batch = message["batch"]
+        elif 0 < message["n"] <= batch:
+            continue  # of an earlier batch; the bridge has not heard of it yet
         if status is None:
             if follow:
                 _print(line(message), live, over=True)

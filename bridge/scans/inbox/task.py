@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bridge.scans.cutter import Cutter
 from bridge.scans.inbox.dates import taken
 from bridge.scans.inbox.ledger import PUBLISH, Entry
-from bridge.scans.inbox.names import OWN, free, short, stem
+from bridge.scans.inbox.names import OWN, free, stem, thumbnail
 from bridge.scans.inbox.outcome import Outcome, Stuck
 from bridge.scans.inbox.settings import Settings
 from bridge.scans.inbox.tree import digest
@@ -96,10 +96,10 @@ def job_for(settings: Settings, scan: str, stem: str, quads: Quads | None = None
 def moves(answer: Answer, entry: Entry, stem: str) -> list[list[str]]:
     """[name in the work folder, place below output] of all that was cut."""
     folder = PurePosixPath(stem).parent
-    return [[name, _place(folder, name, entry.sha256)] for name in answer.files]
-
-
-def _place(folder: PurePosixPath, name: str, sha256: str) -> str:
-    if name.endswith(THUMB):
-        return f"{OWN}/thumbs/{sha256[:8]}-{short(name, 200, tail=True)}"
-    return str(folder / name)
+    doubtful = {photo["crop"] + THUMB for photo in answer.photos if photo["confidence"] < SURE}
+    return [
+        [name, f"{OWN}/thumbs/{thumbnail(name, entry.sha256, doubtful=name in doubtful)}"]
+        if name.endswith(THUMB)
+        else [name, str(folder / name)]
+        for name in answer.files
+    ]

@@ -17,7 +17,7 @@ import fcntl
 import os
 from contextlib import suppress
 
-from bridge.scans.inbox.ledger import DUPLICATE, END, FAIL, PUBLISH, REDO, Entry, Ledger
+from bridge.scans.inbox.ledger import DUPLICATE, END, FAIL, PUBLISH, REDO, Entry, Ledger, Told
 from bridge.scans.inbox.look import Found
 from bridge.scans.inbox.names import OWN, free
 from bridge.scans.inbox.outcome import Outcome, Stuck
@@ -45,6 +45,7 @@ class Bench:
                 pass
             self._lock = self._locked()
             self.ledger = Ledger(self.output, f"{OWN}/ledger")
+            self.told = Told(self.output, f"{OWN}/told", self.ledger.count)
         except OSError as error:
             self.close()
             raise Stuck(f"{error.filename or settings.output}: {error.strerror}") from None
@@ -72,8 +73,9 @@ class Bench:
     def close(self) -> None:
         for tree in self.trees.values():
             tree.close()
-        if hasattr(self, "ledger"):
-            self.ledger.close()
+        for name in ("ledger", "told"):
+            if hasattr(self, name):
+                getattr(self, name).close()
         if hasattr(self, "_lock"):
             os.close(self._lock)
 
@@ -161,10 +163,13 @@ class Bench:
                 self._explain(entry)
                 self._settle(entry, fd)
                 place = self.settings.output
-            self.ledger.write(Entry(END, entry.scan, entry.sha256))
+            outcome = self._outcome(entry)
+            event = outcome.event if entry.do != REDO else {}
+            self.ledger.write(Entry(END, entry.scan, entry.sha256, event=event))
         except OSError as error:
             raise Stuck(f"{error.filename or place}: {error.strerror} (in {place})") from None
-        return self._outcome(entry)
+        outcome.n = self.ledger.count if event else 0
+        return outcome
 
     def _outcome(self, entry: Entry) -> Outcome:
         if entry.do == FAIL:
