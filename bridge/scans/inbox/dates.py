@@ -25,33 +25,34 @@ class Taken:
 
 
 MONTHS = (
-    ("january", "januar", "jänner", "jan"),
-    ("february", "februar", "feb"),
-    ("march", "märz", "maerz", "mar", "mär", "mrz"),
-    ("april", "apr"),
-    ("may", "mai"),
-    ("june", "juni", "jun"),
-    ("july", "juli", "jul"),
-    ("august", "aug"),
-    ("september", "sept", "sep"),
-    ("october", "oktober", "oct", "okt"),
-    ("november", "nov"),
-    ("december", "dezember", "dec", "dez"),
+    "january januar jänner januari janvier enero gennaio jan",
+    "february februar februari février febrero febbraio feb",
+    "march märz maerz maart mars marzo mar mär mrz",
+    "april avril abril aprile apr",
+    "may mai mei mayo maggio",
+    "june juni juin junio giugno jun",
+    "july juli juillet julio luglio jul",
+    "august augustus août agosto aug",
+    "september septembre septiembre settembre sept sep",
+    "october oktober octobre octubre ottobre oct okt",
+    "november novembre noviembre nov",
+    "december dezember décembre diciembre dicembre dec dez",
 )
+# Not the Italian summer, which is an English house.
 SEASONS = {
-    **dict.fromkeys(("spring", "frühling", "frühjahr"), 4),
-    **dict.fromkeys(("summer", "sommer"), 7),
-    **dict.fromkeys(("autumn", "fall", "herbst"), 10),
-    "winter": 1,
+    **dict.fromkeys(("spring", "frühling", "frühjahr", "printemps", "primavera", "lente"), 4),
+    **dict.fromkeys(("summer", "sommer", "été", "verano", "zomer"), 7),
+    **dict.fromkeys(("autumn", "fall", "herbst", "automne", "otoño", "autunno", "herfst"), 10),
+    **dict.fromkeys(("winter", "hiver", "invierno", "inverno"), 1),
 }
-CHRISTMAS = ("christmas", "xmas", "weihnachten")
-WORDS = {word: number for number, words in enumerate(MONTHS, 1) for word in words}
+CHRISTMAS = ("christmas", "xmas", "weihnachten", "noël", "navidad", "natale", "kerst")
+WORDS = {word: number for number, words in enumerate(MONTHS, 1) for word in words.split()}
 MONTH = "|".join(sorted(WORDS, key=len, reverse=True))
 SEASON = "|".join(SEASONS)
 
 YEAR = r"(?<!\d)(?P<year>1[89]\d\d|20\d\d)(?!\d)"
 SHORT = r"(?<!\w)['\u2019](?P<short>[3-9]\d)(?!\d)"
-GAP = r"[\s._,-]*(?:of\s+)?"
+GAP = r"[\s._,-]*(?:(?:of|de|di)\s+)?"
 DAY = r"(?<!\d)(?P<day>\d{1,2})(?!\d)(?:st|nd|rd|th)?"
 NUMBER = r"(?P<month>0[1-9]|1[0-2])"
 
@@ -59,6 +60,10 @@ NUMBER = r"(?P<month>0[1-9]|1[0-2])"
 COUNTER = re.compile(
     r"\b(?:scan(?:ned)?|scanner|img|image|dscn?|dscf?|p|pict?|photo|foto|bild|page|seite|epson|canon|brother|hp|doc)"
     r"[\s_.#-]*\d[\d\s_.:-]*",
+)
+# But none of them knew the date when that was before 1995: then a person wrote it.
+PERSONS = re.compile(
+    r"(?<!\d)(?:18\d\d|19[0-8]\d|199[0-4])([-_. ]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])(?!\d)"
 )
 
 FORMS = tuple(
@@ -68,6 +73,8 @@ FORMS = tuple(
         r"(?<!\d)(?P<year>1[89]\d\d|20\d\d)(?P<month>0[1-9]|1[0-2])(?P<day>0[1-9]|[12]\d|3[01])(?!\d)",
         r"(?<!\d)(?P<day>\d{1,2})\.\s?(?P<month>\d{1,2})\.\s?(?P<year>1[89]\d\d|20\d\d)(?!\d)",
         r"(?<!\d)(?P<one>\d{1,2})(?P<gap>[-_ ])(?P<other>\d{1,2})(?P=gap)(?P<year>1[89]\d\d|20\d\d)(?!\d)",
+        # The year in two digits; below 60 they might be the seconds of a time.
+        r"(?<![\w.])(?P<day>\d{1,2})\.\s?(?P<month>\d{1,2})\.\s?(?P<short>[6-9]\d)(?![\w.])",
         rf"{DAY}{GAP}\b(?P<word>{MONTH})\b{GAP}{YEAR}",
         rf"\b(?P<word>{MONTH})\b{GAP}{DAY}{GAP}{YEAR}",
         rf"{YEAR}{GAP}\b(?P<word>{MONTH})\b{GAP}{DAY}",
@@ -86,6 +93,9 @@ BARE = FORMS[-1]
 SPAN = re.compile(
     r"(?<!\d)(?:1[89]|20)\d\d\s*(?:-|\u2013|to|bis|/|\+|&|und|and)\s*(?:(?:1[89]|20)?\d\d)(?!\d)"
 )
+AROUND = re.compile(
+    rf"\b(?:before|after|since|until|vor|nach|seit|bis|avant|après|depuis)[\s_.]+(?:(?:{MONTH}|{SEASON})\s)?{YEAR}"
+)
 MONTH_OF = re.compile(rf"(?<!\d)(?:1[89]|20)\d\d-{NUMBER}(?!\d)")
 
 
@@ -100,15 +110,20 @@ def taken(stem: str, folders: tuple[str, ...] = (), today: date | None = None) -
 def read(name: str, today: date) -> Taken | None:
     """The one date in a name; None where there is none, more than one, or one that cannot be."""
     text = unicodedata.normalize("NFC", name).casefold().replace("_", " _ ").strip()
-    text = COUNTER.sub(" ", re.sub(r" _ ", "_", text))
+    text = COUNTER.sub(_numbered, re.sub(r" _ ", "_", text))
     text = re.sub(r"(?<=[^\W\d])_|_(?=[^\W\d])", " ", text)
     years = set(re.findall(r"(?<!\d)(?:1[89]|20)\d\d(?!\d)", text))
-    if len(years) > 1 or (SPAN.search(text) and not MONTH_OF.search(text)):
+    if len(years) > 1 or AROUND.search(text) or (SPAN.search(text) and not MONTH_OF.search(text)):
         return None
     for form in FORMS:
         if found := form.search(text):
             return next((taken for taken in _readings(found) if _possible(taken, today)), None)
     return None
+
+
+def _numbered(found: re.Match[str]) -> str:
+    date = PERSONS.search(found[0])
+    return f" {date[0]} " if date else " "
 
 
 def _readings(found: re.Match[str]) -> Iterator[Taken]:
