@@ -9,12 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from .docker import Network
+from .kernel import MAIN, PROTOCOL
 
 LAN, GUARD, ALLOWED, WALL = 4740, 4745, 4750, 4760  # after the routes' own, before those of VPN clients
 # One each: the kernel takes a rule without `from` for one that is there with any.
 PREFERENCES = (LAN, GUARD, ALLOWED, WALL)
-MAIN = 254  # rtnetlink(7), RT_TABLE_MAIN
-PROTOCOL = "217"
 
 
 class Fences(NamedTuple):
@@ -63,7 +62,7 @@ def fences(
 
 
 def lines(rules: Sequence[str], there: Sequence[str]) -> list[str]:
-    """For `ip -batch`, so that `rules` are there and no others: what stops comes first, and goes last."""
+    """For kernel.change(), so that `rules` are there and no others: what stops comes first, and goes last."""
     return [
         *(f"rule add {rule}" for rule in rules if rule not in there),
         *(f"rule del {rule}" for rule in sorted(there) if rule not in rules),

@@ -1,76 +1,249 @@
-"""`ip`, run by the program that stays: both families at once, and inside a container's namespace."""
+"""The kernel's links, rules and routes: looked at and changed in a few messages, no program run.
+
+Rules and routes are written as `ip rule` and `ip route replace` take them, "pref 4720 iif vpn-tv lookup
+24810 protocol 217". Of those that are there, only the ones with our protocol are shown.
+Sources: rtnetlink(7), linux/rtnetlink.h, linux/fib_rules.h.
+"""
 
 import os
-import subprocess
+import socket
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from .answer import Refusal
-from .process import ENVIRONMENT
+from .netlink import Attributes, Message, Netlink, attribute, attributes
 
-IP = "/usr/sbin/ip" if os.path.exists("/usr/sbin/ip") else "/sbin/ip"
-NSENTER = "/usr/bin/nsenter"
+PROTOCOL = "217"  # marks rules and routes as ours; no routing daemon has this number
+MAIN = 254  # RT_TABLE_MAIN
 IPV6 = "/proc/sys/net/ipv6"
-DEADLINE = 5.0  # seconds
+
+FAMILIES = {"4": socket.AF_INET, "6": socket.AF_INET6}
+LENGTHS = {"4": 32, "6": 128}
+REPLACE, EXCL, CREATE = 0x100, 0x200, 0x400  # NLM_F_*
+NEW_LINK, GET_LINK, GET_ADDRESS = 16, 18, 22  # RTM_*
+NEW_ROUTE, GET_ROUTE, NEW_RULE, DEL_RULE, GET_RULE = 24, 26, 32, 33, 34
+NO_STATISTICS = attribute(29, struct.pack("=I", 1 << 3))  # IFLA_EXT_MASK: RTEXT_FILTER_SKIP_STATS
+TO_TABLE, UNREACHABLE = 1, 7  # FR_ACT_*
+UNICAST, EVERYWHERE, ON_LINK = 1, 0, 253  # RTN_UNICAST, RT_SCOPE_*
+UP, LOOPBACK, POINT_TO_POINT = 0x1, 0x8, 0x10  # IFF_*
+GLOBAL = 0  # RT_SCOPE_UNIVERSE
+
+_LINK, _ADDRESS, _ROUTE = struct.Struct("=BxHiII"), struct.Struct("=BBBBI"), struct.Struct("=BBBBBBBBI")
+_NUMBER = struct.Struct("=I")
+
+
+class Link(NamedTuple):
+    """An interface; `addresses` are its global ones, each with the length of its network."""
+
+    name: str
+    number: int
+    flags: int
+    addresses: tuple[tuple[str, int], ...] = ()
+
+    def of(self, family: str) -> list[tuple[str, int]]:
+        """Its addresses of a family, the first one first."""
+        return [there for there in self.addresses if (":" in there[0]) == (family == "6")]
+
+
+class Seen(NamedTuple):
+    """What there is; rules and routes are of one family.
+
+    defaults are (interface, gateway) of each default route in the main table that has a gateway.
+    """
+
+    links: list[Link]
+    rules: list[str]
+    defaults: list[tuple[str, str]]
+    routes: list[str]
 
 
 def families() -> tuple[str, ...]:
     return ("6", "4") if os.path.isdir(IPV6) else ("4",)
 
 
-def ask(family: str, words: str, sandbox: str = "") -> str:
-    """What `ip` answers to lines of questions, as JSON; Refusal with code failed."""
-    return _finish(_start(family, words, sandbox, "-j", "-N"), words)
+def look() -> dict[str, Seen]:
+    """Everything, of every family."""
+    with Netlink() as netlink:
+        links = _links(netlink)
+        names = {link.number: link.name for link in links}
+        return {
+            family: Seen(links, list(_rules(netlink, family)), *_routes(netlink, family, names))
+            for family in families()
+        }
 
 
-def ask_all(words: str) -> dict[str, str]:
-    """The same of every family, at once."""
-    asked = {family: _start(family, words, "", "-j", "-N") for family in families()}
-    return {family: _finish(process, words) for family, process in asked.items()}
+def links(sandbox: str = "") -> list[Link]:
+    with Netlink(sandbox) as netlink:
+        return _links(netlink)
 
 
-def change(family: str, lines: list[str], sandbox: str = "") -> None:
-    """Have each line done, in their order, and go on after one that fails; Refusal with the first reason."""
-    change_all({family: lines}, sandbox)
+def rules(family: str, sandbox: str = "") -> list[str]:
+    with Netlink(sandbox) as netlink:
+        return list(_rules(netlink, family))
 
 
-def change_all(lines: dict[str, list[str]], sandbox: str = "") -> None:
-    """The same for several families, at once."""
-    texts = {family: "".join(f"{line}\n" for line in there) for family, there in lines.items() if there}
-    begun = [(_start(family, text, sandbox, "-force"), text) for family, text in texts.items()]
-    failures = []
-    for process, text in begun:
-        try:
-            _finish(process, text)
-        except Refusal as refusal:
-            failures.append(refusal)
-    if failures:
-        raise failures[0]
+def way(family: str, to: str, sandbox: str = "") -> str:
+    """The interface by which a packet of this namespace's own leaves for an address, empty for none."""
+    body = _ROUTE.pack(FAMILIES[family], LENGTHS[family], 0, 0, 0, 0, 0, 0, 0)
+    with Netlink(sandbox) as netlink:
+        answer = netlink.ask(Message(GET_ROUTE, 0, body + attribute(1, _packed(to))))
+        if answer is None:
+            return ""
+        index = _NUMBER.unpack(attributes(answer, _ROUTE.size)[4])[0]
+        return next((link.name for link in _links(netlink) if link.number == index), "")
 
 
-def _start(family: str, text: str, sandbox: str, *options: str) -> "subprocess.Popen[str]":
-    within = [NSENTER, f"--net={sandbox}"] if sandbox else []
-    given = os.memfd_create("given", os.MFD_CLOEXEC)
-    try:
-        os.pwrite(given, text.encode(), 0)
-        return subprocess.Popen(  # noqa: S603 - names only that were judged, and no shell
-            [*within, IP, *options, f"-{family}", "-batch", "-"],
-            stdin=given,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=ENVIRONMENT,
-            text=True,
-        )
-    finally:
-        os.close(given)
+def change(lines: Mapping[str, Sequence[str]], sandbox: str = "") -> None:
+    """Have each line done: "rule add RULE", "rule del RULE", "route replace ROUTE", by family.
+
+    In their order, and on after one that fails; Refusal with the first reason.
+    """
+    given = [(family, line) for family, there in lines.items() for line in there]
+    if not given:
+        return
+    with Netlink(sandbox) as netlink:
+        errors = netlink.change([_message(netlink, family, line) for family, line in given])
+    for (family, line), error in zip(given, errors, strict=True):
+        if error:
+            raise Refusal("failed", f"the kernel refuses IPv{family}: {line}: {os.strerror(error)}")
 
 
-def _finish(process: "subprocess.Popen[str]", text: str) -> str:
-    try:
-        out, err = process.communicate(timeout=DEADLINE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        raise Refusal("timeout", f"ip did not answer within {DEADLINE:g} s") from None
-    if process.returncode:
-        first = text.partition("\n")[0]
-        raise Refusal("failed", err.strip().partition("\n")[0] or f"ip fails at: {first}")
-    return out
+# What is read
+
+
+def _links(netlink: Netlink) -> list[Link]:
+    found: dict[int, list[tuple[str, int]]] = {}
+    for body in netlink.dump(GET_ADDRESS, _ADDRESS.pack(0, 0, 0, 0, 0)):
+        _, length, _, scope, index = _ADDRESS.unpack_from(body)
+        there = attributes(body, _ADDRESS.size)
+        if scope == GLOBAL:  # IFA_LOCAL; IFA_ADDRESS may be the peer's
+            found.setdefault(index, []).append((_address(there[2] if 2 in there else there[1]), length))
+    bodies = netlink.dump(GET_LINK, _LINK.pack(0, 0, 0, 0, 0) + NO_STATISTICS)
+    return [link._replace(addresses=tuple(found.get(link.number, ()))) for link in map(_link, bodies)]
+
+
+def _link(body: bytes) -> Link:
+    _, _, index, flags, _ = _LINK.unpack_from(body)
+    return Link(_text(attributes(body, _LINK.size)[3]), index, flags)
+
+
+def _rules(netlink: Netlink, family: str) -> Iterator[str]:
+    for body in netlink.dump(GET_RULE, _ROUTE.pack(FAMILIES[family], 0, 0, 0, 0, 0, 0, 0, 0)):
+        there = attributes(body, _ROUTE.size)
+        if there.get(21) == bytes([int(PROTOCOL)]):
+            yield _rule(body, there, LENGTHS[family])
+
+
+def _rule(body: bytes, there: Attributes, whole: int) -> str:
+    _, to, source, _, table, _, _, action, _ = _ROUTE.unpack_from(body)
+    words = [f"pref {_NUMBER.unpack(there[6])[0] if 6 in there else 0}"]
+    words += [f"from {_prefix(there[2], source, whole)}"] if source else []
+    words += [f"to {_prefix(there[1], to, whole)}"] if to else []
+    words += [f"iif {_text(there[3])}"] if 3 in there else []
+    words += [f"lookup {_table(there, 15, table)}"] if action == TO_TABLE else ["type unreachable"]
+    words += ["suppress_prefixlength 0"] if there.get(14) == _NUMBER.pack(0) else []
+    return " ".join([*words, f"protocol {PROTOCOL}"])
+
+
+def _routes(
+    netlink: Netlink, family: str, names: Mapping[int, str]
+) -> tuple[list[tuple[str, str]], list[str]]:
+    defaults, ours = [], []
+    for body in netlink.dump(GET_ROUTE, _ROUTE.pack(FAMILIES[family], 0, 0, 0, 0, 0, 0, 0, 0)):
+        _, length, _, _, table, protocol, _, _, _ = _ROUTE.unpack_from(body)
+        if length or (protocol != int(PROTOCOL) and table != MAIN):
+            continue
+        there = attributes(body, _ROUTE.size)
+        gateway = _address(there[5]) if 5 in there else ""
+        device = names.get(_NUMBER.unpack(there[4])[0], "") if 4 in there else ""
+        if protocol == int(PROTOCOL):
+            via = f"via {gateway} " if gateway else ""
+            metric = f" metric {_NUMBER.unpack(there[6])[0]}" if 6 in there else ""
+            ours.append(f"default {via}dev {device} table {_table(there, 15, table)}{metric}")
+        elif gateway:
+            defaults.append((device, gateway))
+    return defaults, [f"{route} protocol {PROTOCOL}" for route in ours]
+
+
+def _table(there: Attributes, kind: int, short: int) -> int:
+    return int(_NUMBER.unpack(there[kind])[0]) if kind in there else short
+
+
+def _prefix(address: bytes, length: int, whole: int) -> str:
+    return _address(address) if length == whole else f"{_address(address)}/{length}"
+
+
+def _address(packed: bytes) -> str:
+    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
+
+
+def _text(value: bytes) -> str:
+    return value.rstrip(b"\0").decode(errors="replace")
+
+
+# What is written
+
+
+def _message(netlink: Netlink, family: str, line: str) -> Message:
+    what, word, rest = line.split(" ", 2)
+    if what == "rule":
+        kind, flags = (NEW_RULE, CREATE | EXCL) if word == "add" else (DEL_RULE, 0)
+        return Message(kind, flags, _rule_body(family, _pairs(rest)))
+    said = _pairs(rest.removeprefix("default "))
+    return Message(NEW_ROUTE, CREATE | REPLACE, _route_body(netlink, family, said))
+
+
+def _rule_body(family: str, said: Mapping[str, str]) -> bytes:
+    to, source = (_split(said.get(word, ""), LENGTHS[family]) for word in ("to", "from"))
+    action = TO_TABLE if "lookup" in said else UNREACHABLE
+    parts = [
+        attribute(6, _number(said["pref"])),
+        attribute(21, bytes([int(said["protocol"])])),
+        attribute(1, to[0]) if to[0] else b"",
+        attribute(2, source[0]) if source[0] else b"",
+        attribute(3, said["iif"].encode() + b"\0") if "iif" in said else b"",
+        attribute(15, _number(said["lookup"])) if "lookup" in said else b"",
+        attribute(14, _number(said["suppress_prefixlength"])) if "suppress_prefixlength" in said else b"",
+    ]
+    return _ROUTE.pack(FAMILIES[family], to[1], source[1], 0, 0, 0, 0, action, 0) + b"".join(parts)
+
+
+def _route_body(netlink: Netlink, family: str, said: Mapping[str, str]) -> bytes:
+    """A default route; one without a gateway is to neighbours."""
+    scope = EVERYWHERE if "via" in said else ON_LINK
+    head = _ROUTE.pack(FAMILIES[family], 0, 0, 0, 0, int(said["protocol"]), scope, UNICAST, 0)
+    parts = [
+        attribute(4, _number(_index(netlink, said["dev"]))),
+        attribute(15, _number(said["table"])),
+        attribute(5, _packed(said["via"])) if "via" in said else b"",
+        attribute(6, _number(said["metric"])) if "metric" in said else b"",
+    ]
+    return head + b"".join(parts)
+
+
+def _index(netlink: Netlink, name: str) -> int:
+    answer = netlink.ask(
+        Message(GET_LINK, 0, _LINK.pack(0, 0, 0, 0, 0) + attribute(3, name.encode() + b"\0") + NO_STATISTICS)
+    )
+    if answer is None:
+        raise Refusal("failed", f"there is no interface {name}")
+    return _link(answer).number
+
+
+def _pairs(words: str) -> dict[str, str]:
+    parts = words.split()
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def _split(prefix: str, whole: int) -> tuple[bytes, int]:
+    address, _, length = prefix.partition("/")
+    return (_packed(address), int(length or whole)) if address else (b"", 0)
+
+
+def _packed(address: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+
+
+def _number(number: str | int) -> bytes:
+    return _NUMBER.pack(int(number))

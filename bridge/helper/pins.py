@@ -5,15 +5,14 @@ With these, that moves nothing: what its networks reach directly stays, all else
 gateway, or nowhere.
 """
 
-import json
 from typing import Any
 
 from . import kernel
 from .answer import Refusal
+from .kernel import PROTOCOL
 
 NEAR, WAY, NOWHERE = 4710, 4720, 4721
 TABLE = 24810
-PROTOCOL = "217"
 INTERNET = {"4": "192.0.2.1", "6": "2001:db8::1"}  # RFC 5737, RFC 3849
 
 
@@ -27,7 +26,7 @@ def pin(described: dict[str, Any], network: str) -> str:
         device = _device(sandbox, there.get("IPAddress"))
         for family in kernel.families():
             _change(sandbox, family, _wanted(device, gateways[family]))
-            way = _way(sandbox, family)
+            way = kernel.way(family, INTERNET[family], sandbox)
             if way != (device if gateways[family] else ""):
                 return f"{name} leaves by {way or 'nothing'} inside, and not by {network}"
     except Refusal as refusal:
@@ -53,9 +52,9 @@ def _sandbox(described: dict[str, Any]) -> str:
 
 
 def _device(sandbox: str, address: object) -> str:
-    for link in json.loads(kernel.ask("4", "addr show\n", sandbox)):
-        if any(there.get("local") == address for there in link.get("addr_info", ())):
-            return str(link["ifname"])
+    for link in kernel.links(sandbox):
+        if any(there == address for there, _ in link.addresses):
+            return link.name
     raise Refusal("failed", f"it has no interface with the address {address}")
 
 
@@ -69,25 +68,9 @@ def _wanted(device: str, gateway: str | None) -> list[str]:
 
 def _change(sandbox: str, family: str, wanted: list[str]) -> None:
     """The way first, what closes last: who is to be pinned goes out by us already, or is fenced in."""
-    seen = json.loads(kernel.ask(family, "rule show\n", sandbox))
-    there = {rule["priority"] for rule in seen if rule.get("protocol") == PROTOCOL}
+    there = kernel.rules(family, sandbox)
     routes = [line for line in wanted if line.startswith("route ")]
-    rules = {int(line.split()[1]): line for line in wanted if line.startswith("pref ")}
-    kernel.change(
-        family,
-        [
-            *routes,
-            *(f"rule add {rule}" for pref, rule in rules.items() if pref not in there),
-            *(f"rule del pref {pref}" for pref in sorted(there - set(rules), reverse=True)),
-        ],
-        sandbox,
-    )
-
-
-def _way(sandbox: str, family: str) -> str:
-    """The interface that the container's next packet leaves by, empty for none."""
-    try:
-        seen = json.loads(kernel.ask(family, f"route get {INTERNET[family]}\n", sandbox))
-    except Refusal:
-        return ""
-    return str(seen[0].get("dev", ""))
+    rules = [line for line in wanted if line.startswith("pref ")]
+    missing = [f"rule add {rule}" for rule in rules if rule not in there]
+    left_over = [f"rule del {rule}" for rule in reversed(there) if rule not in rules]
+    kernel.change({family: [*routes, *missing, *left_over]}, sandbox)

@@ -11,12 +11,11 @@ class Plan:
     deadline  seconds after which the program is ended, whatever it does
     timeout   seconds that the owner's own command has, if there is one in argv
     detached  the work is systemd's: it goes on when nobody waits for the program
-    input     what the program reads
     strict    a complaint on stderr is a failure, though the program's exit code is 0
     then      made of what the program wrote: what to do next, or None
     """
 
-    __slots__ = ("argv", "deadline", "detached", "first", "input", "strict", "then", "timeout")
+    __slots__ = ("argv", "deadline", "detached", "first", "strict", "then", "timeout")
 
     def __init__(
         self,
@@ -26,7 +25,6 @@ class Plan:
         first: Sequence[str] = (),
         timeout: float | None = None,
         detached: bool = False,
-        input: str = "",
         strict: bool = False,
         then: "Callable[[str], Plan | None] | None" = None,
     ) -> None:
@@ -35,6 +33,5 @@ class Plan:
         self.deadline = deadline
         self.timeout = timeout
         self.detached = detached
-        self.input = input
         self.strict = strict
         self.then = then

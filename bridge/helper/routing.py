@@ -5,13 +5,13 @@ up is fenced in (`fences`) until its own default route is pinned to the tile's n
 `news` is what it keeps and tells, `serving` the program around it.
 """
 
-import json
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from . import docker, fences, kernel, news, pins, policy
 from .answer import Refusal
+from .kernel import Seen
 from .verbs import route
 
 Entry = dict[str, Any]
@@ -91,15 +91,15 @@ class Router:
         self._news.say(key, trouble="", astray="")
 
     def _check(self, entry: Entry) -> None:
-        links = json.loads(kernel.ask("4", "addr show\n"))
         if not docker.runs():
             return
+        links = kernel.links()
         for name in [entry["container"]] if entry["container"] else docker.on_network(entry["network"]):
             described = docker.inspect(name)
             if described and (reason := self._why_not(entry, described, links)):
                 raise Refusal("refused", reason)
 
-    def _why_not(self, entry: Entry, described: Entry, links: list[Entry]) -> str:
+    def _why_not(self, entry: Entry, described: Entry, links: list[kernel.Link]) -> str:
         """One whose default route is another network's is pinned to ours before it is asked again."""
         here = entry["network"] in described["NetworkSettings"]["Networks"] and described["State"]["Running"]
         contested = here and docker.way_out(described, entry["network"])
@@ -118,46 +118,41 @@ class Router:
         """Lay what is missing, and take what is left over; `leaving`: the route that was turned off."""
         with self._turn:
             wanted = fences.fences(self.networks, self.own, self.settled, set().union(*self.walls.values()))
-            seen = kernel.ask_all(route.LOOK)
+            seen = kernel.look()
             lines = {
-                family: (route.turn_off(leaving, family, text) if leaving else [])
-                + self._lines(family, text, wanted)
-                for family, text in seen.items()
+                family: (route.turn_off(leaving, family, there) if leaving else [])
+                + self._lines(family, there, wanted)
+                for family, there in seen.items()
             }
             for family in seen:
                 self._count(family, lines[family])
-            kernel.change_all(lines)
+            kernel.change(lines)
             self._laid = set().union(*(self._rules(family, seen[family], lines[family]) for family in seen))
             self._leave(seen)
 
-    def _leave(self, seen: dict[str, str]) -> None:
+    def _leave(self, seen: dict[str, Seen]) -> None:
         """What systemd lays when this program has ended: a routed container may come up anywhere then."""
         everywhere = {network.bridge for network in self.networks}.union(*self.walls.values())
         wanted = fences.fences(self.networks, self.own, self.settled, everywhere) if self.on else fences.NONE
-        for family, text in seen.items():
-            rules = fences.rules(wanted, family, self._near(family, text))
+        for family, there in seen.items():
+            rules = fences.rules(wanted, family, self._near(family, there.links))
             self._news.leave(family, [rule for rule in rules if f"IPv{family}: {rule}" not in self._laid])
 
-    def _lines(self, family: str, seen: str, wanted: fences.Fences) -> list[str]:
+    def _lines(self, family: str, seen: Seen, wanted: fences.Fences) -> list[str]:
         lines = [line for entry in self.on.values() for line in _turned_on(entry, family, seen)]
-        there = [
-            route.words(rule)
-            for rule in route.parse(seen)[1]
-            if rule.get("protocol") == route.PROTOCOL and rule["priority"] in fences.PREFERENCES
-        ]
-        fenced = fences.lines(fences.rules(wanted, family, self._near(family, seen)), there)
+        there = [rule for rule in seen.rules if route.preference(rule) in fences.PREFERENCES]
+        fenced = fences.lines(fences.rules(wanted, family, self._near(family, seen.links)), there)
         if self.on and not self._looked:  # what stands since the last one ended may still be needed
             fenced = [line for line in fenced if line.startswith("rule add ")]
         return lines + fenced
 
-    def _near(self, family: str, seen: str) -> list[str]:
+    def _near(self, family: str, links: list[kernel.Link]) -> list[str]:
         """The networks of the house, as all routes together have them."""
-        links = route.parse(seen)[0]
         return sorted({prefix for entry in self.on.values() for prefix in route.house(entry, family, links)})
 
-    def _rules(self, family: str, seen: str, lines: list[str]) -> set[str]:
+    def _rules(self, family: str, seen: Seen, lines: list[str]) -> set[str]:
         """The rules there are after `lines`, each with its family."""
-        there = {route.words(rule) for rule in route.parse(seen)[1] if rule.get("protocol") == route.PROTOCOL}
+        there = {*seen.rules}
         there |= {line.removeprefix("rule add ") for line in lines if line.startswith("rule add ")}
         there -= {line.removeprefix("rule del ") for line in lines if line.startswith("rule del ")}
         return {f"IPv{family}: {rule}" for rule in there}
@@ -299,8 +294,7 @@ class Router:
         self._news.say(key, astray=reason)
 
     def _names(self, key: str, entry: Entry, described: Entry) -> None:
-        links = json.loads(kernel.ask("4", "addr show\n"))
-        self._news.say(key, trouble=route.why_not(entry, described, links, pinned=True))
+        self._news.say(key, trouble=route.why_not(entry, described, kernel.links(), pinned=True))
 
     def _forget_all_but(self, containers: set[str]) -> None:
         with self._turn:
@@ -328,7 +322,7 @@ class Router:
         news.store(key, kept)
 
 
-def _turned_on(entry: Entry, family: str, seen: str) -> list[str]:
+def _turned_on(entry: Entry, family: str, seen: Seen) -> list[str]:
     try:
         return route.turn_on(entry, family, seen)
     except Refusal:  # another uplink without a gateway: closed, until it has one

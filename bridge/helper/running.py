@@ -38,14 +38,12 @@ def _spawn(plan: Plan) -> tuple[int, int, int]:
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     said = os.memfd_create("said", os.MFD_CLOEXEC)
-    given = os.memfd_create("given", os.MFD_CLOEXEC)
-    os.pwrite(given, plan.input.encode(), 0)
     child = os.posix_spawn(
         plan.argv[0],
         plan.argv,
         ENVIRONMENT,
         file_actions=[
-            (os.POSIX_SPAWN_DUP2, given, 0),
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
             (os.POSIX_SPAWN_DUP2, said, 1),
             (os.POSIX_SPAWN_DUP2, writer, 2),
         ],
@@ -82,10 +80,7 @@ def _last_line(errors: int) -> str:
         text = os.read(errors, 4096)
     except BlockingIOError:  # a grandchild holds it open
         return ""
-    lines = text.decode(errors="replace").strip().split("\n")
-    return next(
-        (line for line in reversed(lines) if not line.startswith("Command failed")), ""
-    )  # `ip` says why before
+    return text.decode(errors="replace").strip().rpartition("\n")[2]
 
 
 def _why(code: int) -> str:

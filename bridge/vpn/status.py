@@ -7,13 +7,15 @@ from pathlib import Path
 
 from bridge.contract import RouteGrant
 from bridge.helper import docker
+from bridge.helper.kernel import links
 from bridge.helper.router import ADDRESS, FOLDER
-from bridge.helper.verbs.route import IP, why_not
+from bridge.helper.verbs.route import why_not
 from bridge.policy import route_entry
 from bridge.tools.netlink import Netlink
 from bridge.tools.routing import FAMILIES, Route, Sight, look
 
 MAIN = ("0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1", "default")  # what a VPN client likes to put there
+IP = "/usr/sbin/ip" if Path("/usr/sbin/ip").exists() else "/sbin/ip"
 STRICT = "1"  # Linux's ip-sysctl, rp_filter
 
 Line = tuple[bool, str]
@@ -78,7 +80,7 @@ def _lan(grant: RouteGrant) -> str:
 
 
 def _containers(grant: RouteGrant) -> Iterator[Line]:
-    entry, links, said = route_entry(grant), _ip("addr", "show"), _news(grant)
+    entry, there, said = route_entry(grant), links(), _news(grant)
     for name in [grant.container] if grant.container else docker.on_network(grant.network):
         described = docker.inspect(name)
         if described is None:
@@ -86,7 +88,7 @@ def _containers(grant: RouteGrant) -> Iterator[Line]:
         else:
             asked = ", ".join((described.get("HostConfig") or {}).get("Dns") or ["Docker's own resolver"])
             unchecked = "" if grant.checks_dns else ", unchecked, as the configuration says"
-            why = why_not(entry, described, links, pinned=said is not None and not said["astray"])
+            why = why_not(entry, described, there, pinned=said is not None and not said["astray"])
             yield not why, f"DNS: {name} asks {asked}{unchecked}"
             yield not why, f"{name}: {why}" if why else f"{name}: nothing of it goes another way"
 

@@ -62,9 +62,9 @@ HELPER_FOLDER = str(Path(policy.__file__).parents[1])
 HELPER = """
 import json, sys
 sys.path.append(sys.argv[1])
-from helper import process, running, verbs
+from helper import process, verbs
 process.reset()
-running.run(verbs.find(sys.argv[3])(json.loads(sys.argv[2]), sys.argv[4]))
+verbs.find(sys.argv[3])(json.loads(sys.argv[2]), sys.argv[4])()
 """
 
 
@@ -218,7 +218,7 @@ class Lab:
             return thread.submit(there).result()
 
     def helper(self, verb: str, key: str = "vpn", rules: Policy = POLICY) -> None:
-        """What the helper does for VERB KEY, in the house, by the real `ip`."""
+        """What the helper does for VERB KEY, in the house."""
         words = ["ip", "netns", "exec", self.ns("house"), sys.executable, "-ISc", HELPER, HELPER_FOLDER]
         done = subprocess.run(
             [*words, json.dumps(rules), verb, key], capture_output=True, text=True, timeout=20

@@ -1,16 +1,16 @@
-"""The rules of a route, as the lines that `ip` is given."""
+"""The rules of a route, as the lines that the kernel is given."""
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from bridge.helper import docker, router, verbs
 from bridge.helper.answer import Refusal
-from bridge.helper.plan import Plan
+from bridge.helper.kernel import LOOPBACK, POINT_TO_POINT, UP, Link, Seen
 from bridge.helper.policy import Policy
 from bridge.helper.verbs import route
+from tests.fakes.kernel import FakeKernel
 
 ENTRY: dict[str, Any] = {
     "bridge": "vpn-tv",
@@ -32,45 +32,36 @@ IPV4 = [
 ]
 
 
-def link(name: str, *addresses: str, flags: Sequence[str] = ("UP",)) -> dict[str, Any]:
-    infos = [
-        {"local": part.partition("/")[0], "prefixlen": int(part.partition("/")[2]), "scope": "0"}
-        for part in addresses
-    ]
-    return {"ifname": name, "flags": [*flags], "addr_info": infos}
+def link(name: str, *addresses: str, flags: int = UP) -> Link:
+    pairs = [address.split("/") for address in addresses]
+    return Link(name, 9, flags, tuple((address, int(length)) for address, length in pairs))
 
 
-def rule(pref: int, **more: object) -> dict[str, Any]:
-    return {"priority": pref, "src": "all", "protocol": "217", **more}
-
-
-LOOPBACK = link("lo", "127.0.0.1/8", flags=["LOOPBACK", "UP"])
-TUNNEL = link("tun0", "10.8.0.2/32", flags=["POINTOPOINT", "UP"])
+LO = link("lo", "127.0.0.1/8", flags=LOOPBACK | UP)
+TUNNEL = link("tun0", "10.8.0.2/32", flags=POINT_TO_POINT | UP)
 HERE = [
-    rule(4700, dst="192.168.1.0", dstlen=24, iif="vpn-tv", table="254"),
-    rule(4720, iif="vpn-tv", table="24810"),
-    rule(4721, iif="vpn-tv", action="7"),
-    rule(4730, src="10.8.0.2", table="24810"),
+    "pref 4700 to 192.168.1.0/24 iif vpn-tv lookup 254 protocol 217",
+    "pref 4720 iif vpn-tv lookup 24810 protocol 217",
+    "pref 4721 iif vpn-tv type unreachable protocol 217",
+    "pref 4730 from 10.8.0.2 lookup 24810 protocol 217",
 ]
 STRANGERS = [
-    {"priority": 0, "src": "all", "table": "255"},
-    rule(4720, iif="vpn-other", table="24811"),
-    {**rule(4720, iif="vpn-tv", table="24810"), "protocol": "4"},
-    rule(100, iif="vpn-tv", table="24810"),
+    "pref 4720 iif vpn-other lookup 24811 protocol 217",
+    "pref 4745 from 172.20.0.9 iif vpn-tv type unreachable protocol 217",
 ]
 
 
 def seen(
-    links: Sequence[Any] = (),
-    rules: Sequence[Any] = (),
-    defaults: Sequence[Any] = (),
-    routes: Sequence[Any] = (),
-) -> str:
-    return "\n".join(json.dumps([*part]) for part in ([{}, *links], rules, defaults, routes)) + "\n"
+    links: Sequence[Link] = (),
+    rules: Sequence[str] = (),
+    defaults: Sequence[tuple[str, str]] = (),
+    routes: Sequence[str] = (),
+) -> Seen:
+    return Seen([*links], [*rules], [*defaults], [*routes])
 
 
-def on(family: str, text: str, **changed: object) -> list[str]:
-    return route.turn_on({**ENTRY, **changed}, family, text)
+def on(family: str, there: Seen, **changed: object) -> list[str]:
+    return route.turn_on({**ENTRY, **changed}, family, there)
 
 
 def test_turning_on_closes_first_and_opens_the_way_last() -> None:
@@ -78,14 +69,17 @@ def test_turning_on_closes_first_and_opens_the_way_last() -> None:
 
 
 def test_what_is_there_is_not_made_again() -> None:
-    way = {"dst": "default", "dev": "tun0", "table": "24810", "metric": 10}
+    way = "default dev tun0 table 24810 metric 10 protocol 217"
     assert on("4", seen([TUNNEL], HERE, [], [way])) == []
-    for other in ({**way, "dev": "tun1"}, {**way, "gateway": "10.8.0.1"}):
+    for other in (way.replace("tun0", "tun1"), way.replace("dev", "via 10.8.0.1 dev")):
         assert on("4", seen([TUNNEL], HERE, [], [other])) == [IPV4[1]]
 
 
 def test_rules_of_an_earlier_network_or_tunnel_go_while_it_is_closed() -> None:
-    old = [rule(4700, dst="10.9.9.9", iif="vpn-tv", table="254"), rule(4730, src="10.9.0.2", table="24810")]
+    old = [
+        "pref 4700 to 10.9.9.9 iif vpn-tv lookup 254 protocol 217",
+        "pref 4730 from 10.9.0.2 lookup 24810 protocol 217",
+    ]
     assert on("4", seen([TUNNEL], old))[:4] == [
         IPV4[0],
         "rule del pref 4700 to 10.9.9.9 iif vpn-tv lookup 254 protocol 217",
@@ -98,19 +92,19 @@ def test_rules_of_an_earlier_network_or_tunnel_go_while_it_is_closed() -> None:
     "links",
     [
         [],
-        [link("tun0", "10.8.0.2/32", flags=["POINTOPOINT"])],
-        [link("tun0", flags=["UP"])],
-        [{**TUNNEL, "addr_info": [{"local": "fe80::1", "prefixlen": 64, "scope": "253"}]}],
+        [link("tun0", "10.8.0.2/32", flags=POINT_TO_POINT)],
+        [link("tun0")],
+        [link("tun0", "fd08::2/64", flags=POINT_TO_POINT | UP)],
     ],
 )
-def test_without_a_tunnel_that_works_it_is_closed_and_says_nothing(links: list[Any]) -> None:
+def test_without_a_tunnel_that_works_it_is_closed_and_says_nothing(links: list[Link]) -> None:
     assert on("4", seen(links)) == [IPV4[0], IPV4[2], IPV4[4]]
 
 
 def test_ipv6_that_is_not_wanted_is_closed_though_the_tunnel_has_it() -> None:
-    text = seen([link("tun0", "fd08::2/64", flags=["POINTOPOINT", "UP"])])
-    assert any("from fd08::2" in line for line in on("6", text))
-    assert on("6", text, ipv6=False) == [
+    there = seen([link("tun0", "fd08::2/64", flags=POINT_TO_POINT | UP)])
+    assert any("from fd08::2" in line for line in on("6", there))
+    assert on("6", there, ipv6=False) == [
         IPV4[0],
         "rule add pref 4700 to fd00::5 iif vpn-tv lookup 254 protocol 217",
         IPV4[4],
@@ -119,11 +113,10 @@ def test_ipv6_that_is_not_wanted_is_closed_though_the_tunnel_has_it() -> None:
 
 def test_without_named_ones_the_networks_of_the_house_are_those_of_its_addresses() -> None:
     links = [
-        *(LOOPBACK, TUNNEL, link("vpn-tv", "172.20.0.1/16", "fd20::1/64")),
+        *(LO, TUNNEL, link("vpn-tv", "172.20.0.1/16", "fd20::1/64")),
         link("eth0", "192.168.7.9/24", "203.0.113.4/24", "fd07::9/64", "2001:db8:5::9/64", "2001:db8::1/32"),
         link("docker0", "172.17.0.1/16"),
         link("eth1", "10.0.0.5/32"),
-        {**link("eth2"), "addr_info": [{"local": "fe80::2", "prefixlen": 64, "scope": "253"}]},
     ]
 
     def lan(family: str) -> list[str]:
@@ -134,9 +127,8 @@ def test_without_named_ones_the_networks_of_the_house_are_those_of_its_addresses
 
 
 def test_another_uplink_is_gone_through_by_its_gateway() -> None:
-    text = seen([link("tun0", "10.8.0.2/24")], [], [{"dev": "eth0", "gateway": "10.1.0.1"}, {"dev": "tun0"},
-                {"dst": "default", "dev": "tun0", "gateway": "10.8.0.1"}])  # fmt: skip
-    assert "route replace default via 10.8.0.1 dev tun0 table 24810 metric 10 protocol 217" in on("4", text)
+    there = seen([link("tun0", "10.8.0.2/24")], [], [("eth0", "10.1.0.1"), ("tun0", "10.8.0.1")])
+    assert "route replace default via 10.8.0.1 dev tun0 table 24810 metric 10 protocol 217" in on("4", there)
 
 
 def test_another_uplink_without_a_gateway_is_refused() -> None:
@@ -151,34 +143,34 @@ def test_turning_off_takes_the_guard_away_last_and_leaves_strangers_alone() -> N
     assert route.turn_off(ENTRY, "4", seen([], STRANGERS)) == []
 
 
-# The plan: look, change, look, change
+# Without a router
 
 
-def walked(plan: object, answer: Callable[[Plan], str]) -> list[tuple[str, ...]]:
-    """The programs of a plan, each one's answer given to the next."""
-    argvs: list[tuple[str, ...]] = []
-    while plan is not None:
-        assert isinstance(plan, Plan)
-        argvs.append(plan.argv[1:])
-        plan = plan.then(answer(plan)) if plan.then else None
-    return argvs
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> FakeKernel:
+    fake = FakeKernel()
+    fake.links_of[""] = [TUNNEL]
+    monkeypatch.setattr(route, "kernel", fake)
+    monkeypatch.setattr(router, "ask", lambda word, key: False)
+    monkeypatch.setattr(docker, "inspect", lambda name: None)
+    return fake
 
 
-def test_ipv6_is_looked_at_and_changed_before_ipv4() -> None:
-    look, change = ("-j", "-N"), ("-batch", "-")
-    argvs = walked(verbs.find("route-off")(POLICY, "tv"), lambda plan: seen([], HERE))
-    assert argvs == [(*look, "-6", *change), ("-6", *change), (*look, "-4", *change), ("-4", *change)]
+def do(word: str, policy: Policy = POLICY) -> None:
+    work = verbs.find(word)(policy, "tv")
+    assert callable(work)
+    work()
 
 
-def test_what_is_as_it_should_be_is_only_looked_at() -> None:
-    argvs = walked(verbs.find("route-off")(POLICY, "tv"), lambda plan: seen())
-    assert [argv[2] for argv in argvs] == ["-6", "-4"]
-
-
-def test_a_kernel_without_ipv6_is_not_asked_about_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(route, "IPV6", "/nowhere")
-    argvs = walked(verbs.find("route-off")(POLICY, "tv"), lambda plan: seen())
-    assert [argv[2] for argv in argvs] == ["-4"]
+def test_without_a_router_it_is_done_at_once_and_a_second_time_nothing_is(kernel: FakeKernel) -> None:
+    do("route-on")
+    assert [line for line in kernel.done if line.startswith("4")] == [f"4: {line}" for line in IPV4]
+    assert kernel.done[0].startswith("6: "), "IPv6 is changed first"
+    kernel.done.clear()
+    do("route-on")
+    assert kernel.done == []
+    do("route-off")
+    assert not any(kernel.rules_of.values())
 
 
 @pytest.mark.parametrize("word", ["on", "off"])
@@ -237,24 +229,23 @@ def test_dns_is_not_looked_at_when_the_owner_says_so() -> None:
     assert why_not(described(dns=["192.168.7.1"]), lan=[]).startswith("tv asks 192.168.7.1")
 
 
-def test_it_is_not_turned_on_while_a_container_could_get_past_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_not_turned_on_while_a_container_could_get_past_it(
+    kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(docker, "inspect", lambda name: described(dns=[]))
     with pytest.raises(Refusal) as refused:
-        walked(verbs.find("route-on")(POLICY, "tv"), lambda plan: "[]")
-    assert refused.value.code == "refused"
+        do("route-on")
+    assert refused.value.code == "refused" and not kernel.done
 
 
 def test_a_container_that_is_not_there_hinders_nothing(
-    monkeypatch: pytest.MonkeyPatch,
+    kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
     monkeypatch.setattr(docker, "inspect", asked.append)
     monkeypatch.setattr(docker, "on_network", lambda name: [f"one on {name}"])
-    everybody: Policy = {"routes": {"tv": {**ENTRY, "container": None}}}
-    answers = {"addr": "[]", "-batch": seen()}
-    for policy in (everybody, POLICY):
-        argvs = walked(verbs.find("route-on")(policy, "tv"), lambda plan: answers[plan.argv[-2]])
-        assert len(argvs) == 5
+    do("route-on", {"routes": {"tv": {**ENTRY, "container": None}}})
+    do("route-on")
     assert asked == ["one on 0-bellpull-tv", "tv"]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from bridge.helper import docker, news, pins, routing
 from bridge.helper.answer import Refusal
+from bridge.helper.kernel import POINT_TO_POINT, UP, Link
 from bridge.helper.policy import Policy
 from bridge.helper.routing import Router
 from bridge.helper.verbs import route
@@ -25,11 +26,7 @@ ENTRY: dict[str, Any] = {
     "container": "tv",
     "dns": True,
 }
-TUNNEL = {
-    "ifname": "tun0",
-    "flags": ["POINTOPOINT", "UP"],
-    "addr_info": [{"local": "10.8.0.2", "prefixlen": 32, "scope": "0"}],
-}
+TUNNEL = Link("tun0", 5, UP | POINT_TO_POINT, (("10.8.0.2", 32),))
 
 
 class Place:
@@ -37,7 +34,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.kernel, self.engine, self.folder = FakeKernel(), FakeEngine(), folder
-        self.kernel.links = [TUNNEL]
+        self.kernel.links_of[""] = [TUNNEL]
         self.kernel.ways[INSIDE, "4"] = "eth0"
         self.engine.network(NETWORK, "vpn-tv")
         self.engine.network("web", "br-web")
@@ -54,8 +51,7 @@ class Place:
         """The container is made, on its network if it has an `address` there."""
         networks = ({NETWORK: address} if address else {}) | ({"web": web} if web else {})
         self.engine.container("tv", id, networks, running=running)
-        inside = [{"ifname": "eth0", "addr_info": [{"local": address or "172.20.0.9"}]}]
-        self.kernel.inside[INSIDE] = inside
+        self.kernel.links_of[INSIDE] = [Link("eth0", 2, UP, ((address or "172.20.0.9", 16),))]
 
     def hear(self, word: str, id: str = "1", name: str = "tv", kind: str = "container") -> None:
         attributes = {"name": name} if kind == "container" else {"container": id}
@@ -86,11 +82,11 @@ def test_turned_on_the_way_is_laid_the_container_pinned_and_off_takes_all_of_it_
     assert len(place.kernel.there(4720)) == len(place.kernel.there(4721, "6")) == 1
     place.router.survey()
     assert place.router.settled == {"1": True}
-    assert [rule.split()[1] for rule in place.kernel.rules[INSIDE, "4"]] == ["4710", "4720", "4721"]
+    assert [rule.split()[1] for rule in place.kernel.rules_of[INSIDE, "4"]] == ["4710", "4720", "4721"]
     assert (place.folder / "state" / "tv").read_text() == "[]"
     place.router.turn_off("tv")
     place.router.survey()
-    assert not any(place.kernel.rules.values())
+    assert not any(place.kernel.rules_of.values())
     assert list((place.folder / "state").iterdir()) == []
     place.router.turn_off("tv")
 
@@ -98,7 +94,7 @@ def test_turned_on_the_way_is_laid_the_container_pinned_and_off_takes_all_of_it_
 def test_it_is_on_before_docker_after_a_start_and_what_was_not_ours_is_walled_in(place: Place) -> None:
     place.come_up(address="172.20.0.2", web="172.21.0.2")
     place.router.turn_on("tv")
-    place.kernel.rules.clear()
+    place.kernel.rules_of.clear()
     (place.folder / "state" / "gone").write_text("[]")
     place.engine.running = False
     router = place.started()
@@ -117,7 +113,7 @@ def test_what_systemd_lays_when_it_has_ended_closes_every_bridge_but_for_those_i
         "rule add pref 4740 to 192.168.1.0/24 iif br-web lookup 254 protocol 217",
         "rule add pref 4750 from 172.21.0.3 iif br-web lookup 254 protocol 217",
     ]
-    place.kernel.change("4", left)
+    place.kernel.change({"4": left})
     place.engine.there.pop("1")
     place.come_up("3", web="172.21.0.4")  # anew, elsewhere, and nobody heard
     router = place.started()
@@ -362,7 +358,7 @@ def test_one_that_ends_while_it_is_looked_at_stays_walled_in(
     place.router.survey()
     assert len(place.kernel.there(4760)) == 1
     place.router.turn_off("tv")
-    assert not any(place.kernel.rules.values())
+    assert not any(place.kernel.rules_of.values())
 
 
 # What is undone
@@ -372,7 +368,7 @@ def test_what_somebody_deletes_is_laid_again_told_five_times_and_then_once(place
     place.router.turn_on("tv")
     told = []
     for _ in range(8):
-        place.kernel.rules["", "4"] = place.kernel.there(4721)
+        place.kernel.rules_of["", "4"] = place.kernel.there(4721)
         place.router.enforce()
         assert len(place.kernel.there(4720)) == 1
         told.append(place.said())
@@ -385,7 +381,7 @@ def test_what_somebody_deletes_is_laid_again_told_five_times_and_then_once(place
 
 def test_a_single_rule_is_named(place: Place) -> None:
     place.router.turn_on("tv")
-    place.kernel.rules["", "6"].remove(place.kernel.there(4720, "6")[0])
+    place.kernel.rules_of["", "6"].remove(place.kernel.there(4720, "6")[0])
     place.router.enforce()
     (line,) = place.said()["lines"]
     assert line == ["", "somebody deleted IPv6: pref 4720 iif vpn-tv lookup 24810 protocol 217; laid again"]
@@ -393,17 +389,17 @@ def test_a_single_rule_is_named(place: Place) -> None:
 
 def test_a_tunnel_that_changes_is_no_repair(place: Place) -> None:
     place.router.turn_on("tv")
-    place.kernel.links = []
+    place.kernel.links_of.clear()
     place.router.enforce()
     assert not place.kernel.there(4730)
-    place.kernel.links = [TUNNEL]
+    place.kernel.links_of[""] = [TUNNEL]
     place.router.enforce()
     assert len(place.kernel.there(4730)) == 1
     assert place.said()["told"] == 0
 
 
 def test_an_uplink_without_a_gateway_stays_closed(place: Place) -> None:
-    place.kernel.links = [{**TUNNEL, "flags": ["UP"]}]
+    place.kernel.links_of[""] = [TUNNEL._replace(flags=UP)]
     place.router.turn_on("tv")
     assert len(place.kernel.there(4721)) == 1 and not place.kernel.there(4720)
-    assert route.close(ENTRY, place.kernel.ask_all(route.LOOK)["4"]) == []
+    assert route.close(ENTRY, place.kernel.look()["4"]) == []

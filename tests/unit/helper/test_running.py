@@ -62,8 +62,9 @@ def test_what_a_program_says_decides_what_is_done_next(tmp_path: Path) -> None:
         said.append(text)
         return sh(f"echo > {tmp_path}/done") if text == "hello\n" else None
 
-    running.run(Plan(("/bin/cat",), input="hello\n", then=then, deadline=20))
-    running.run(Plan(("/bin/cat",), input="x" * 200_000, then=then, deadline=20))
+    (tmp_path / "long").write_text("x" * 200_000)
+    running.run(Plan(("/bin/echo", "hello"), then=then, deadline=20))
+    running.run(Plan(("/bin/cat", str(tmp_path / "long")), then=then, deadline=20))
     assert (tmp_path / "done").exists()
     assert said == ["hello\n", "x" * 200_000]
 
