@@ -60,7 +60,7 @@ def networks() -> list[Network]:
 
 def network(described: Described) -> Network:
     """What GET /networks/ID says; the bridge's name is the engine's choice unless the owner made one."""
-    bridge = (described.get("Options") or {}).get(BRIDGE) or f"br-{described['Id'][:12]}"
+    name = (described.get("Options") or {}).get(BRIDGE) or bridge(described["Id"])
     endpoints = {
         container: tuple(
             address.partition("/")[0]
@@ -69,7 +69,12 @@ def network(described: Described) -> Network:
         )
         for container, there in (described.get("Containers") or {}).items()
     }
-    return Network(described["Name"], bridge, endpoints)
+    return Network(described["Name"], name, endpoints)
+
+
+def bridge(network: str) -> str:
+    """The name that the engine gives to the bridge of a network with this id."""
+    return f"br-{network[:12]}"
 
 
 def containers() -> list[Container]:
@@ -111,6 +116,21 @@ def events(since: str) -> Iterator[Described | None]:
             yield None
             for line in stream:
                 yield json.loads(line)
+
+
+def read_event(event: Described | None) -> tuple[str, str, str, list[Network]]:
+    """(what happened, the container's name if it is told, its id, the network that was made).
+
+    A network that was made has the bridge that the engine gives it, until one looks.
+    """
+    if event is None:
+        return "", "", "", []
+    word, actor = str(event.get("Action")), event.get("Actor") or {}
+    attributes, id = actor.get("Attributes") or {}, str(actor.get("ID", ""))
+    if event.get("Type") == "network":
+        made = [Network("", bridge(id), {})] if word == "create" else []
+        return word, "", str(attributes.get("container", "")), made
+    return word, str(attributes.get("name", "")).lstrip("/"), id, []
 
 
 def runs() -> bool:

@@ -181,9 +181,10 @@ class Router:
 
     def heard(self, event: docker.Described | None) -> None:
         """The wall, at once, from what is known already; the survey that has to follow takes it away."""
-        word, name, container = _read_event(event)
+        word, name, container, made = docker.read_event(event)
         with self._turn:
             self._heard += 1
+            self.networks += made
             if word in ("create", "rename") and (key := self._named(name)):
                 self.settled[container] = False
                 self.walls[key] |= {network.bridge for network in self.networks} - self.own
@@ -215,7 +216,7 @@ class Router:
                     self._settle_named(key, entry, found.get(entry["container"]))
                 else:
                     self._settle_all(key, entry)
-            self._forget_all_but({one.id for one in listed})
+            self._conclude({one.id for one in listed})
 
     def _release(self) -> None:
         """What is no longer routed goes out as Docker has it."""
@@ -229,7 +230,7 @@ class Router:
     def _look(self, found: dict[str, docker.Container]) -> None:
         networks = docker.networks()
         with self._turn:
-            self.networks, self._looked = networks, True
+            self.networks = networks
             for key, entry in self.on.items():
                 named = found.get(entry["container"])
                 self._take_in([*self._routed(entry), *([named.id] if named else [])])
@@ -296,10 +297,13 @@ class Router:
     def _names(self, key: str, entry: Entry, described: Entry) -> None:
         self._news.say(key, trouble=route.why_not(entry, described, kernel.links(), pinned=True))
 
-    def _forget_all_but(self, containers: set[str]) -> None:
+    def _conclude(self, containers: set[str]) -> None:
+        """Nothing happened meanwhile: there are no others, and what the last router left can go."""
         with self._turn:
             if self._surveyed == self._heard:
                 self._forget([id for id in self.settled if id not in containers])
+                self._looked = True
+                self.enforce()
 
     def _named(self, name: str) -> str:
         return next((key for key, entry in self.on.items() if entry["container"] == name), "")
@@ -327,17 +331,6 @@ def _turned_on(entry: Entry, family: str, seen: Seen) -> list[str]:
         return route.turn_on(entry, family, seen)
     except Refusal:  # another uplink without a gateway: closed, until it has one
         return route.close(entry, seen)
-
-
-def _read_event(event: docker.Described | None) -> tuple[str, str, str]:
-    """(what happened, the container's name if it is told, its id)."""
-    if event is None:
-        return "", "", ""
-    actor = event.get("Actor") or {}
-    attributes = actor.get("Attributes") or {}
-    if event.get("Type") == "network":
-        return str(event.get("Action")), "", str(attributes.get("container", ""))
-    return str(event.get("Action")), str(attributes.get("name", "")).lstrip("/"), str(actor.get("ID", ""))
 
 
 def _astray(name: str, entry: Entry, reason: str) -> str:

@@ -124,6 +124,38 @@ def test_what_systemd_lays_when_it_has_ended_closes_every_bridge_but_for_those_i
     assert (place.folder / "run" / "ended-4").read_text() == ""
 
 
+def test_what_the_last_router_left_stands_until_a_survey_in_which_nothing_happened(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.router.turn_on("tv")
+    place.kernel.change({"4": ["rule add pref 4760 iif br-web type unreachable protocol 217"]})
+    place.engine.there.clear()
+    router = place.router = place.started()
+    listed = docker.containers
+
+    def meanwhile() -> list[docker.Container]:
+        before = listed()
+        place.come_up("2", web="172.21.0.2")
+        place.hear("create", "2")
+        return before
+
+    with monkeypatch.context() as patch:
+        patch.setattr(docker, "containers", meanwhile)
+        router.survey()
+    assert len(place.kernel.there(4760)) == 1
+    router.survey()
+    assert not place.kernel.there(4760)
+
+
+def test_a_network_that_was_just_made_is_walled_before_it_was_looked_at(place: Place) -> None:
+    place.router.turn_on("tv")
+    place.router.survey()
+    made = {"Type": "network", "Action": "create", "Actor": {"ID": "0123456789abcdef"}}
+    place.router.heard(made)
+    place.hear("create", "2")
+    assert any("iif br-0123456789ab " in rule for rule in place.kernel.there(4760))
+
+
 def test_a_file_that_was_half_written_costs_the_walls_only(place: Place) -> None:
     (place.folder / "state" / "tv").write_text("[")
     assert place.started().walls == {"tv": set()}
