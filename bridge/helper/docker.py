@@ -17,6 +17,7 @@ ANSWER = 3.0  # seconds
 LONGEST = 30.0  # seconds for what waits until a container has started
 LARGEST = 4 << 20
 BRIDGE = "com.docker.network.bridge.name"
+COMING_UP = "ep-"  # in place of a container's id, until its namespace is there
 HEARD = {
     "type": ["container", "network"],
     "event": ["create", "rename", "start", "die", "destroy", "connect", "disconnect"],
@@ -59,7 +60,10 @@ def networks() -> list[Network]:
 
 
 def network(described: Described) -> Network:
-    """What GET /networks/ID says; the bridge's name is the engine's choice unless the owner made one."""
+    """What GET /networks/ID says; the bridge's name is the engine's choice unless the owner made one.
+
+    An address whose container the engine does not tell yet is nobody's: it may be a routed one's.
+    """
     name = (described.get("Options") or {}).get(BRIDGE) or bridge(described["Id"])
     endpoints = {
         container: tuple(
@@ -68,6 +72,7 @@ def network(described: Described) -> Network:
             if address
         )
         for container, there in (described.get("Containers") or {}).items()
+        if not container.startswith(COMING_UP)
     }
     return Network(described["Name"], name, endpoints)
 

@@ -97,7 +97,11 @@ def test_networks_are_listed_with_their_bridges_and_addresses(
         f"/networks/{'a' * 64}": {
             "Id": "a" * 64,
             "Name": "web",
-            "Containers": {"1": {"IPv4Address": "172.21.0.2/16", "IPv6Address": ""}, "2": {}},
+            "Containers": {
+                "1": {"IPv4Address": "172.21.0.2/16", "IPv6Address": ""},
+                "2": {},
+                "ep-3": {"IPv4Address": "172.21.0.3/16"},  # it comes up, and may be a routed one
+            },
         },
     }
     monkeypatch.setattr(docker, "_get", answers.get)
