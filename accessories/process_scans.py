@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+import os
+import stat
 import sys
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Iterable
@@ -236,7 +238,9 @@ class ByHand(Scans):
 def _missing(path: str) -> str:
     """Why a folder cannot be worked in; the bridge's user may see less than the worker does."""
     try:
-        there = Path(path).is_dir()
+        there = stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 - of late, is_dir() takes hidden for missing
+    except (FileNotFoundError, NotADirectoryError):
+        there = False
     except OSError:
         return ""
     return "" if there else f"there is no folder {path}; make it (docs/inbox.md)"

@@ -1,5 +1,6 @@
 """Process Scans on a server: a service of its own, started by the tile through the helper."""
 
+import asyncio
 import json
 
 import pytest
@@ -59,6 +60,11 @@ def put(box: Box, name: str, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.parent.chmod(0o777)
     path.write_bytes(content)
+
+
+def arrive(box: Box, path: str, content: bytes) -> None:
+    """As a scanner writes it: as another user, into a folder that others may write to."""
+    (box.root / path.lstrip("/")).write_bytes(content)
 
 
 def files(box: Box, folder: str) -> list[str]:
@@ -139,4 +145,87 @@ async def test_a_folder_that_is_missing_is_said_by_the_write_and_in_the_journal(
     answer = await (await phone.tile("Process Scans")).turn(True)
     assert answer.status != 0
     assert scans.journal("scans")[-1]["reason"] == f"there is no folder {INBOX}; make it (docs/inbox.md)"
+    await scans.close()
+
+
+async def test_the_journal_has_each_scan_once_whoever_is_restarted_meanwhile(scans: Server) -> None:
+    box = scans.box
+    for n in range(30):
+        put(box, f"{n}.png", picture(n))
+    phone = await scans.phone()
+    assert (await (await phone.tile("Process Scans")).turn(True)).status == 0
+    for enough in (3, 9):
+        while len(files(box, f"{INBOX}/done")) < enough:
+            await asyncio.sleep(0.1)
+        box.run(["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "bellpull"])
+        await eventually(lambda: box.is_active("bellpull"), within=30)
+    scans.stop("bellpull")  # and the worker ends while there is no bridge
+    await eventually(lambda: len(files(box, f"{INBOX}/done")) == 30, within=120)
+    await eventually(lambda: any("contact sheet" in name for name in files(box, OUTPUT)), within=60)
+    scans.start()
+    await eventually(lambda: not box.is_active("bellpull-scans"), within=30)
+    told = [row["reason"] for row in scans.journal("scans") if "photos" in row["reason"]]
+    assert sorted(told) == sorted([*(f"{n}.png: 2 photos" for n in range(30)), "60 photos of 30 scans"])
+    await scans.close()
+
+
+async def test_a_full_disk_is_said_at_the_tile_and_room_lets_it_go_on(scans: Server) -> None:
+    box = scans.box
+    box.run(["mount", "-t", "tmpfs", "-o", "size=400k,mode=777", "photos", OUTPUT])
+    for n in range(8):
+        put(box, f"{n}.png", picture(n))
+    phone = await scans.phone()
+    tile, trouble = await phone.tile("Process Scans"), await phone.sensor("Process Scans Trouble")
+    async with phone.watching(tile.id, trouble) as events:
+        assert (await tile.turn(True)).status == 0
+        await events.wait_for(trouble, 1, within=60)
+        await tile.wait_until(False, within=30)
+    why = scans.tiles()["scans"]["reason"]
+    assert "full" in why or "No space left" in why, why
+    scans.stop("bellpull")
+    scans.start()
+    assert scans.tiles()["scans"]["reason"] == why
+    box.run(["mount", "-o", "remount,size=60m", OUTPUT])
+    assert (await tile.turn(True)).status == 0
+    await eventually(lambda: len(files(box, f"{INBOX}/done")) == 8, within=60)
+    await eventually(lambda: not box.is_active("bellpull-scans"), within=30)
+    assert [name for name in files(box, INBOX) if not name.startswith("done/")] == []
+    assert len([name for name in files(box, OUTPUT) if name.endswith("-2.png")]) == 8
+    await scans.close()
+
+
+async def test_an_automatic_inbox_in_a_home_is_worked_as_scans_arrive_and_off_is_a_pause(
+    scans: Server,
+) -> None:
+    box = scans.box
+    home, inbox, output = "/home/ann", "/home/ann/scans/in", "/home/ann/scans/out"
+    box.run(["install", "-d", "-m", "700", home])
+    box.run(["install", "-d", "-m", "755", f"{home}/scans"])
+    owner = ["-o", "bellpull-scans", "-g", "bellpull-scans", "-m", "2775"]
+    box.run(["install", "-d", *owner, inbox, output])
+    box.write(f"{home}/diary.txt", "Dear diary")
+    scans.stop("bellpull")
+    scans.configure(
+        CONFIG.replace(INBOX, inbox).replace(OUTPUT, output).replace("trouble:", "auto: true, trouble:")
+    )
+    scans.start()
+    await eventually(lambda: box.is_active("bellpull-scans"), within=30)
+    arrive(box, f"{inbox}/a.png", picture(1))
+    await eventually(lambda: files(box, output).count("a-2.png") == 1, within=60)
+    worker = box.run(["systemctl", "show", "--property=MainPID", "--value", "bellpull-scans"]).stdout.strip()
+    seen = box.run(["ls", "-A", f"/proc/{worker}/root{home}", f"/proc/{worker}/root{home}/scans"]).stdout
+    assert "diary.txt" not in seen and "in\nout\n" in seen
+    phone = await scans.phone()
+    tile = await phone.tile("Process Scans")
+    assert await tile.is_on()
+    box.run(["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "bellpull-scans"])
+    await eventually(lambda: box.is_active("bellpull-scans"), within=60)  # held, or started again by systemd
+    assert (await tile.turn(False)).status == 0
+    await tile.wait_until(False, within=30)
+    arrive(box, f"{inbox}/b.png", picture(2))
+    scans.stop("bellpull")
+    scans.start()
+    assert not await tile.is_on() and not box.is_active("bellpull-scans")
+    assert (await tile.turn(True)).status == 0
+    await eventually(lambda: files(box, output).count("b-2.png") == 1, within=60)
     await scans.close()

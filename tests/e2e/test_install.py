@@ -10,6 +10,12 @@ from tests.e2e.install import clean_copy, install
 
 HELPER = "/opt/bellpull/libexec/bellpull-helper"
 SOURCE = "/src/bellpull"
+SCANS = "accessories:\n  scans: {kind: process_scans, inbox: /srv/in, output: /srv/out}\n"
+SCANS_OWN = [
+    "/etc/bellpull/scans.json",
+    "/etc/systemd/system/bellpull-scans.service.d",
+    "/usr/local/lib/systemd/system/bellpull-scans.service",
+]
 
 
 def owner_and_mode(box: Box, path: str) -> str:
@@ -89,14 +95,21 @@ def test_a_checkout_of_somebodys_in_a_locked_home_is_installed_as_roots(fresh: I
 def test_uninstalling_leaves_configuration_and_state_unless_purged(at_the_checkout: Box) -> None:
     box = at_the_checkout
     box.write("/var/lib/bellpull/kept", "kept")
+    box.write("/etc/bellpull/config.yaml", SCANS, 0o640)
+    box.run(["install", "-d", "/srv/in", "/srv/out"])
+    box.run(["bellpull", "apply"])
+    assert present(box, *SCANS_OWN) == SCANS_OWN
     said = box.run(["make", "-C", SOURCE, "uninstall"]).stdout
+    assert not present(box, *SCANS_OWN)
     assert not present(box, "/etc/sudoers.d/bellpull", "/opt/bellpull", "/usr/local/bin/bellpull")
     assert box.read("/var/lib/bellpull/kept") == "kept"
     assert box.read("/etc/bellpull/config.yaml")
     assert "PURGE=1" in said
     box.run(["make", "-C", SOURCE, "uninstall", "PURGE=1"])
     assert not present(box, "/etc/bellpull", "/var/lib/bellpull", "/usr/local/lib/sysusers.d/bellpull.conf")
-    assert box.run(["getent", "passwd", "bellpull"], check=False).returncode == 2
+    for user in ("bellpull", "bellpull-scans"):
+        assert box.run(["getent", "passwd", user], check=False).returncode == 2
+        assert box.run(["getent", "group", user], check=False).returncode == 2
 
 
 def test_somebody_elses_command_of_the_same_name_is_not_overwritten(fresh: Image, tmp_path: Path) -> None:

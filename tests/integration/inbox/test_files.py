@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -138,15 +139,30 @@ def test_natural_order_decides_who_is_first(folder: Folder) -> None:
     assert [line.split(":")[0] for line in told[:3]] == ["Scan1.png", "scan2.png", "scan10.png"]
 
 
-def test_dates_and_albums_are_in_the_photos(folder: Folder) -> None:
-    folder.put("Summer 1987/b.png", picture(1))
-    assert folder.run().returncode == 0
-    told = subprocess.run(
-        ["exiftool", "-json", "-G", folder.output / "Summer 1987/b-1.png"], capture_output=True, check=True
-    )
-    (fields,) = json.loads(told.stdout)
-    assert fields["EXIF:DateTimeOriginal"] == "1987:07:01 00:00:00"
-    assert fields["XMP:Album"] == "Summer 1987"
+@pytest.mark.parametrize("format", ["png", "tiff", "jpeg"])
+def test_dates_and_albums_are_in_the_photos(folder: Folder, format: str) -> None:
+    said = {
+        "Summer 1987/b.png": ("1987:07:01 00:00:00", "1987:07", "Summer 1987"),
+        "Italy/1952.png": ("1952:01:01 00:00:00", "1952", "Italy"),
+        "14. Juni 1987.png": ("1987:06:14 00:00:00", "1987:06:14", None),
+        "Italy/IMG_1987.png": (None, None, "Italy"),
+    }
+    for n, name in enumerate(said):
+        folder.put(name, picture(n))
+    assert folder.run(f"--format={format}").returncode == 0
+    photos = [str(path) for path in folder.output.rglob("*-[12].*")]
+    told = subprocess.run(["exiftool", "-json", "-G", *photos], capture_output=True, check=True).stdout
+    found = {
+        str(Path(fields["SourceFile"]).relative_to(folder.output).with_suffix("")): (
+            fields.get("EXIF:DateTimeOriginal"),
+            None if (known := fields.get("XMP:DateTimeOriginal")) is None else str(known),
+            fields.get("XMP:Album"),
+        )
+        for fields in json.loads(told)
+    }
+    assert found == {
+        f"{name.removesuffix('.png')}-{n}": fields for name, fields in said.items() for n in (1, 2)
+    }
 
 
 def test_a_scan_is_cut_again_along_corrected_corners_and_the_old_photos_are_kept(folder: Folder) -> None:
@@ -181,6 +197,55 @@ def test_two_workers_of_one_output_do_not_meet(folder: Folder) -> None:
         process.terminate()
         process.communicate(timeout=20)
     assert process.returncode == 0
+
+
+def test_an_inbox_that_is_polled_needs_no_word_from_the_kernel(folder: Folder) -> None:
+    process = folder.start("--auto", "--poll=0.3")
+    try:
+        for n in range(2):
+            folder.put(f"Album {n}/{n}.png", picture(n))
+            wait_for(lambda: len(folder.photos()) == 2 * len(folder.given))
+        held = [str(fd.readlink()) for fd in Path(f"/proc/{process.pid}/fd").iterdir() if fd.is_symlink()]
+        assert held and not [name for name in held if "inotify" in name]
+    finally:
+        process.terminate()
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+
+
+def test_follow_draws_a_bar_on_a_terminal_and_ends_with_the_batch(folder: Folder) -> None:
+    for n in range(12):
+        folder.put(f"{n}.png", picture(n))
+    process = folder.start("--jobs=1")
+    wait_for(lambda: len(folder.photos()) > 0)
+    command = [*folder.command()[:3], "status", "--follow", f"--output={folder.output}"]
+    ours, terminal = pty.openpty()
+    with subprocess.Popen(command, stdout=terminal, stderr=terminal, stdin=terminal) as follower:
+        os.close(terminal)
+        shown = everything(ours)
+    assert follower.returncode == 0, shown
+    assert process.communicate(timeout=60)[1] == "" and process.returncode == 0
+    assert "\r[#" in shown and " of 12 scans" in shown and " left" in shown
+    assert shown.rstrip().splitlines()[-1].startswith("24 photos of 12 scans")
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 3 and "not at work" in ended.stdout
+
+
+def everything(terminal: int) -> str:
+    """What is shown on a terminal until its program ends."""
+    shown = b""
+    with suppress(OSError):  # EIO, when nobody has it open any more
+        while piece := os.read(terminal, 4096):
+            shown += piece
+    os.close(terminal)
+    return shown.decode(errors="replace")
+
+
+def wait_for(true: Callable[[], bool], within: float = 60) -> None:
+    deadline = time.monotonic() + within
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.root
