@@ -4,8 +4,9 @@ import asyncio
 
 from bridge import config, policy
 from bridge.config import Config
-from bridge.contract import Grant, Unavailable
+from bridge.contract import Grant, ScansGrant, Unavailable
 from bridge.paths import Paths
+from bridge.scansunit import ScansError, ScansFiles
 from bridge.tools import Tools
 
 
@@ -15,7 +16,7 @@ def check(paths: Paths) -> tuple[Config | None, list[str], list[str]]:
     if found is None or errors:
         return found, errors, []
     warnings = asyncio.run(_doubts(found, paths))
-    return found, [], [*warnings, *_policy(found)]
+    return found, [], [*warnings, *_scans(found), *_policy(found)]
 
 
 def grants(found: Config) -> list[Grant]:
@@ -40,6 +41,15 @@ async def _doubts(found: Config, paths: Paths) -> list[str]:
     finally:
         await tools.close()
     return lines + [f"warning: {kind} not compared with this machine: {why}" for why, kind in unseen.items()]
+
+
+def _scans(found: Config) -> list[str]:
+    """By hand two inboxes work; a server has one service for them."""
+    try:
+        ScansFiles().wanted(grant for grant in grants(found) if isinstance(grant, ScansGrant))
+    except ScansError as error:
+        return [f"warning: `apply` will refuse: {error}"]
+    return []
 
 
 def _policy(found: Config) -> list[str]:

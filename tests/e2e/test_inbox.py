@@ -204,6 +204,7 @@ async def test_an_automatic_inbox_in_a_home_is_worked_as_scans_arrive_and_off_is
     owner = ["-o", "bellpull-scans", "-g", "bellpull-scans", "-m", "2775"]
     box.run(["install", "-d", *owner, inbox, output])
     box.write(f"{home}/diary.txt", "Dear diary")
+    box.write("/etc/systemd/system/bellpull-scans.service.d/zz.conf", "[Service]\nRestartSec=1\n")
     scans.stop("bellpull")
     scans.configure(
         CONFIG.replace(INBOX, inbox).replace(OUTPUT, output).replace("trouble:", "auto: true, trouble:")

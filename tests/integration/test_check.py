@@ -72,3 +72,12 @@ def test_what_asks_nothing_of_root_needs_no_policy(paths: Paths) -> None:
 def test_a_policy_that_cannot_be_used_is_a_warning(paths: Paths, tmp_path: Path) -> None:
     (tmp_path / "policy.json").write_text("nonsense")
     assert any("policy.json" in line for line in check(paths)[2])
+
+
+def test_two_inboxes_on_one_server_are_a_warning_before_apply_refuses_them(paths: Paths) -> None:
+    tile = "  {key}: {{kind: process_scans, inbox: /srv/{key}/in, output: /srv/{key}/out}}\n"
+    paths.config.write_text("accessories:\n" + tile.format(key="a") + tile.format(key="b"))
+    found, errors, warnings = check(paths)
+    assert found is not None and not errors
+    said = "a and b both want bellpull-scans.service; one server has one inbox of scans"
+    assert f"warning: `apply` will refuse: {said}" in warnings

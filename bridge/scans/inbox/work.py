@@ -48,7 +48,10 @@ class Bench:
             self.told = Told(self.output, f"{OWN}/told", self.ledger.count)
         except OSError as error:
             self.close()
-            raise Stuck(f"{error.filename or settings.output}: {error.strerror}") from None
+            # What is opened below a folder has a name without its path: that is the output's own.
+            place = settings.output / (error.filename or "")
+            hint = "; make it first" if error.errno == errno.ENOENT else ""
+            raise Stuck(f"{place}: {error.strerror}{hint}") from None
         except Stuck:
             self.close()
             raise

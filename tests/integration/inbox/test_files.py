@@ -185,6 +185,34 @@ def test_a_scan_is_cut_again_along_corrected_corners_and_the_old_photos_are_kept
     assert wrong.returncode == 2 and "not a sidecar" in wrong.stderr
 
 
+def test_folders_that_cannot_be_worked_in_are_named_on_one_line(folder: Folder, tmp_path: Path) -> None:
+    folder.put("a.png", picture(1))
+    file = folder.inbox / "a.png"
+    for where, said in {
+        f"--inbox={tmp_path}/none": f"{tmp_path}/none: No such file or directory; make it first",
+        f"--inbox={file}": f"{file}: Not a directory",
+        f"--done={tmp_path}/none/done": f"{tmp_path}/none/done: No such file or directory; make it first",
+        f"--done={folder.top}": "inbox lies in done",
+        f"--output={folder.inbox}/photos": "output lies in inbox",
+    }.items():
+        done = folder.run(where)
+        assert done.returncode in (1, 2) and len(done.stderr.splitlines()) == 1 and said in done.stderr
+    assert folder.files(folder.inbox) == ["a.png"]
+
+
+@pytest.mark.root
+def test_a_read_only_inbox_or_output_is_named_before_anything_is_done(folder: Folder) -> None:
+    folder.put("a.png", picture(1))
+    for where in (folder.inbox, folder.output):
+        with mounted(where, "1m"):
+            remount(where, "ro")
+            done = folder.run()
+        assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+        assert str(where) in done.stderr and "Read-only" in done.stderr
+    assert folder.run().returncode == 0
+    the_same_end(folder)
+
+
 def test_two_workers_of_one_output_do_not_meet(folder: Folder) -> None:
     process = folder.start("--auto")
     try:
