@@ -338,9 +338,21 @@ class _Glass:
             lid -= cv2.resize(soft, (w, h))[:, :, None] * more.uniform(0.5, 3)
         return lid
 
-    def alpha(self, p: Placed) -> Float:
+    def about(self, p: Placed) -> tuple[slice, slice]:
+        """The rows and columns in which a print lies, bowed or not."""
         w, h = self.size
-        y, x = np.mgrid[0:h, 0:w].astype(np.float32)
+        x0, y0 = (np.floor(p.quad().min(axis=0) * self.mm) - self.mm).astype(int)
+        x1, y1 = (np.ceil(p.quad().max(axis=0) * self.mm) + self.mm).astype(int)
+        return slice(max(0, y0), min(h, y1)), slice(max(0, x0), min(w, x1))
+
+    def alpha(self, p: Placed) -> Float:
+        cover = np.zeros(self.size[::-1], np.float32)
+        cover[self.about(p)] = self.cover(p)
+        return cover
+
+    def cover(self, p: Placed) -> Float:
+        """How much of every pixel about a print it covers."""
+        y, x = np.mgrid[self.about(p)].astype(np.float32)
         a = math.radians(p.angle)
         dx, dy = x + 0.5 - p.x * self.mm, y + 0.5 - p.y * self.mm
         u = dx * math.cos(a) + dy * math.sin(a)
@@ -428,8 +440,12 @@ class _Glass:
         # Pixel centres lie at +0.5 on both sides; cv2 counts them as whole numbers.
         shift = np.array([p.x, p.y]) * self.mm - move @ [w / 2, h / 2] + move @ [0.5, 0.5] - 0.5
         warp = np.hstack([move, shift[:, None]])
-        laid = cv2.warpAffine(face, warp, self.size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(canvas + (laid - canvas) * alpha[:, :, None], np.float32)
+        here = self.about(p)
+        warp[:, 2] -= here[1].start, here[0].start
+        size = here[1].stop - here[1].start, here[0].stop - here[0].start
+        laid = cv2.warpAffine(face, warp, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        canvas[here] += (laid - canvas[here]) * alpha[here][:, :, None]
+        return canvas
 
     def letter(self, canvas: Float) -> tuple[Float, Quad]:
         """A typed page, from a note to a full sheet, perhaps askew, perhaps with a ruled box."""
