@@ -16,13 +16,15 @@ BLOCKS = 48
 
 @dataclass(frozen=True)
 class Scene:
-    """The scan at full size and `half_scale` times smaller, and pixels per millimetre."""
+    """The scan at full size and `half_scale` times smaller, and pixels per millimetre; `blocky` when it
+    was compressed in squares."""
 
     pixels: Array
     half: Array
     half_scale: float
     mm: float
     lid: Array | None = None
+    blocky: bool = False
 
 
 @dataclass(frozen=True)

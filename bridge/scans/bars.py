@@ -12,6 +12,8 @@ from bridge.scans.arrays import Array
 REACH_MM = 5.0
 BLOCK_MM = 1.0
 LEAST_RUN = 12
+TRIES, UNEVEN_MM = 40, 0.4
+EVEN = 10.0
 DARK = 150.0
 
 
@@ -77,6 +79,7 @@ def _along(strip: Array, mm: float) -> Array:
         grey /= 257
     depth, level = _first_steps(grey)
     run = _steady(depth, mm)
+    run &= _along_most(depth, run, mm)
     if run.sum() < LEAST_RUN:
         return np.zeros(length, np.float32)
     filled = _fill(depth, run, grey, level)
@@ -125,6 +128,19 @@ def _steady(depth: Array, mm: float) -> Array:
     return np.asarray((agree >= 6) & np.isfinite(depth))
 
 
+def _along_most(depth: Array, run: Array, mm: float) -> Array:
+    """Blocks that lie on the straight line that most do: where others end deeper, a dark picture goes on."""
+    known = np.flatnonzero(run)
+    if len(known) < 2:
+        return run
+    pairs = known[np.linspace(0, len(known) - 1, 2 * TRIES).astype(int)].reshape(2, -1)
+    apart = pairs[1] - pairs[0]
+    slope = (depth[pairs[1]] - depth[pairs[0]]) / np.maximum(apart, 1)
+    lines = depth[pairs[0], None] + slope[:, None] * (np.arange(len(depth)) - pairs[0, :, None])
+    near = np.abs(lines - depth) < UNEVEN_MM * mm
+    return np.asarray(near[(near & run).sum(axis=1).argmax()])
+
+
 def _fill(depth: Array, run: Array, grey: Array, level: Array) -> Array:
     """Carry the bar across blocks that are as dark at the border, where dark content hides its end."""
     known = np.flatnonzero(run)
@@ -135,4 +151,7 @@ def _fill(depth: Array, run: Array, grey: Array, level: Array) -> Array:
     right = np.minimum.accumulate(np.where(run, np.arange(len(depth)), 10_000)[::-1])[::-1]
     between = (left >= 0) & (right < 10_000)
     close = (np.arange(len(depth)) - left <= 3) | (right - np.arange(len(depth)) <= 3)
-    return np.where(run | (dark & (between | close)), guess, 0).astype(np.float32)
+    same = run | (np.abs(grey[:, 0] - tone) < EVEN)
+    stretch = np.cumsum(np.diff(same, prepend=False))
+    joined = same & np.isin(stretch, stretch[run])
+    return np.where(joined | (dark & (between | close)), guess, 0).astype(np.float32)

@@ -14,14 +14,16 @@ from bridge.scans.arrays import Array
 from bridge.scans.band import Scene
 from bridge.scans.geometry import Quad, area, clip, frame, grown, sides
 from bridge.scans.lid import Lid, find_lid
+from bridge.scans.stripes import is_blocky
 
 SMALL_DPI = 75.0
 LEAST_MM = 12.0
 MOST_NOISE = 3.5
 FAR_MM = 1.0
-BESIDE_MM = 0.8
+BESIDE_MM = 1.6
 SURROUNDED = 0.95
 SMUDGE = 10.0
+FILLED = 0.9
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def _photos(pixels: Array, dpi: float, bars: bars_.Bars) -> list[Photo]:
     labels, found = outline.pieces(away, noise, usable, LEAST_MM * mm / scale)
     if outline.is_text(away, noise, usable, mm / scale, sum(piece.area for piece in found)):
         return [_page(found, labels, (w, h), scale)]
-    scene = Scene(pixels, half, half_scale, mm, lid.colour)
+    scene = Scene(pixels, half, half_scale, mm, lid.colour, is_blocky(pixels))
     prints = [found_ for piece in found for found_ in _prints(scene, found, piece, bars, scale, usable)]
     prints = [laid for laid in prints if laid.found.clear or not _is_smudge(laid.piece, away)]
     _keep_apart(scene, prints, bars, scale)
@@ -102,7 +104,11 @@ def _prints(
             blocked = others.copy()
             for neighbour in leaves[:n] + leaves[n + 1 :]:
                 _fill(blocked, neighbour.quad / scale)
-        laid.append(_Laid(piece, leaf, blocked, settle.settle(scene, blocked, leaf, bars)))
+        found = settle.settle(scene, blocked, leaf, bars)
+        if _filled(piece.silhouette, leaf.quad / scale) < FILLED:
+            found.confidence = min(found.confidence, settle.UNSURE)
+            found.notes.append("not a full rectangle")
+        laid.append(_Laid(piece, leaf, blocked, found))
     return laid
 
 
@@ -127,6 +133,13 @@ def _keep_apart(scene: Scene, prints: list[_Laid], bars: bars_.Bars, scale: floa
 def _is_smudge(piece: outline.Piece, away: Array) -> bool:
     """Whether something without a single clear side is hardly there at all: a greasy place on the lid."""
     return bool(np.percentile(away[piece.silhouette > 0], 90) < SMUDGE)
+
+
+def _filled(silhouette: Array, quad: Quad) -> float:
+    """The share of a rough rectangle in which anything lies."""
+    inside = np.zeros_like(silhouette)
+    _fill(inside, quad)
+    return float(silhouette[inside > 0].mean()) if inside.any() else 1.0
 
 
 def _fill(mask: Array, quad: Quad) -> None:

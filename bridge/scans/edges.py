@@ -8,6 +8,7 @@ step counts by what a narrow derivative sees beyond a wide one.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from bridge.scans.band import BLOCKS, Band, Scene, kinks, lid_under, strength, t
 from bridge.scans.geometry import Points
 from bridge.scans.ground import Ground
 from bridge.scans.steps import FAR_MM, Steps, outshone
+from bridge.scans.stripes import is_stripe
 from bridge.scans.teeth import teeth
 
 # Samples to the millimetre in which sides are searched: what 300 DPI has.
@@ -60,12 +62,24 @@ def find_side(
     if rough is None:
         return None
     lid = None if scene.lid is None else lid_under(rough, scene)
-    found = _search(rough, lid, mm / step, clearest, least)
+
+    def on_scan(ends: tuple[float, float]) -> tuple[Points, Points]:
+        offsets = (rough.inward * (end * step - rough.outer) for end in ends)
+        start, end = (corner + offset for corner, offset in zip((a, b), offsets, strict=True))
+        return start, end
+
+    found = _search(
+        rough,
+        lid,
+        mm / step,
+        clearest,
+        least,
+        lambda ends, height: is_stripe(scene, blocked, *on_scan(ends), height),
+    )
     if found is None:
         return None
     line, sharp, straight = found
-    start = a + rough.inward * (line[0] * step - rough.outer)
-    end = b + rough.inward * (line[1] * step - rough.outer)
+    start, end = on_scan(line)
     if not sharp:
         along = (end - start) / np.hypot(*(end - start))
         return Side((start + end) / 2, along, 0.0, mm / 4, 0.0, rough.seen, rough.length, straight)
@@ -86,7 +100,7 @@ def _is_paper(band: Band) -> bool:
 
 
 def _search(
-    band: Band, lid: Array | None, mm: float, clearest: bool, least: float
+    band: Band, lid: Array | None, mm: float, clearest: bool, least: float, is_stripe: Any
 ) -> tuple[tuple[float, float], bool, float] | None:
     """Offsets (samples from the band's outer edge) at the side's two ends, and whether a sharp line is there.
 
@@ -102,7 +116,8 @@ def _search(
         away = np.abs(np.arange(len(steps.best)) - steps.outer) / mm
         near = np.where(away < 0.6, 1 - 0.5 * away, 0)
         at = int((steps.best * near).argmax())
-        return (steps.ends(at), True, 0.0) if steps.best[at] >= 0.15 else None
+        # Between two restless pictures hardly a step stands out; a closer look may tell.
+        return steps.ends(at) if steps.best[at] >= 0.15 else (steps.outer, steps.outer), True, 0.0
     lidward = worst(band.profile - lid)
     onset = _onset(lidward, band, t, mm, steps.outer)
     ground = Ground(lidward, band.profile.mean(axis=2) - lid.mean(axis=2), band.clear, mm)
@@ -113,6 +128,8 @@ def _search(
         if ground.leaves(where, at < steps.outer - mm, support):
             continue
         if any(outshone(steps, at, other, heights, mm) for other in lines if other != at):
+            continue
+        if at < steps.outer - 0.3 * mm and is_stripe(steps.ends(at), steps.mean(at)):
             continue
         if onset is not None and ground.costs(
             onset[0] + onset[1] * t, where, support, steps.nothing(onset[0], 0.5 * mm)

@@ -15,14 +15,14 @@ import numpy as np
 
 from bridge.scans import edges
 from bridge.scans.arrays import Array
-from bridge.scans.band import Scene, kinks, strength, take_band
+from bridge.scans.band import Band, Scene, kinks, strength, take_band
 from bridge.scans.geometry import Points
 
 REACH_MM = 1.2
 SKIP_MM = 0.34
 STRIP_MM = 4.0
 NARROWEST_MM = 0.2
-BAR_MM = 0.95
+BAR_MM, BAR_SPREAD, BAR_TONE, LOOSE = 0.95, 4.0, 20.0, 12.0
 DARK = 150.0
 LIDLIKE = 45.0
 WHOLE, HALF_MM = 0.93, 0.8
@@ -114,6 +114,8 @@ def parts_whole(seen: Joint, support: float, halves: float, equal: bool, ruled: 
 def _alike(profile: Array, middle: int, skip: int) -> float:
     """How much the light and shade along one side of a line are those along the other."""
     wide = skip + 1
+    if middle < skip + wide:
+        return 1.0
     sides = [profile[:, middle - skip - wide : middle - skip], profile[:, middle + skip + 1 :][:, :wide]]
     one, other = (
         (mean - cv2.blur(mean, (1, 9))).ravel() for mean in (np.asarray(s.mean(axis=1)) for s in sides)
@@ -128,30 +130,42 @@ def _even_run(scene: Scene, a: Points, b: Points) -> tuple[float, float]:
     if band is None:
         return 0.0, 0.0
     grey = band.profile.mean(axis=2)
-    spread = np.percentile(grey, 80, axis=0) - np.percentile(grey, 20, axis=0)
-    usual = float(np.median(spread))
-    even = spread < min(12.0, 0.35 * usual)
-    middle = int(band.outer)
-    near = max(2, round(0.3 * scene.mm))
-    starts = [n for n in range(max(0, middle - near), middle + near + 1) if n < len(even) and even[n]]
-    if not starts:
+    level, spread = np.median(grey, axis=0), np.percentile(grey, 80, axis=0) - np.percentile(grey, 20, axis=0)
+    middle, near = int(band.outer), max(2, round(0.3 * scene.mm))
+    close = [n for n in range(max(0, middle - near), middle + near + 1) if n < len(level)]
+    close.sort(key=lambda n: abs(n - middle))
+    least = NARROWEST_MM * scene.mm
+    # A bar is of one tone; a dark picture never quite.
+    for start in (n for n in close if spread[n] < BAR_SPREAD and level[n] < DARK):
+        lo, hi = _run(start, (np.abs(level - level[start]) < BAR_TONE) & (spread < LOOSE))
+        from_, to = lo - 1.0 - band.outer, hi + 1.0 - band.outer
+        if lo == 0 or hi == len(level) - 1 or to - from_ < least:
+            continue
+        if to - from_ > 1.5 * scene.mm:
+            # Next to dark content the end of a bar is not to be seen: take no more than bars are wide.
+            return max(from_, -BAR_MM * scene.mm), min(to, BAR_MM * scene.mm)
+        return from_, to
+    return _lid_between(scene, band, spread, level, close)
+
+
+def _run(start: int, good: Array) -> tuple[int, int]:
+    """The first and last of the good ones about one of them."""
+    bad = np.flatnonzero(~good)
+    before, after = bad[bad < start], bad[bad > start]
+    return int(before[-1]) + 1 if len(before) else 0, int(after[0]) - 1 if len(after) else len(good) - 1
+
+
+def _lid_between(
+    scene: Scene, band: Band, spread: Array, level: Array, close: list[int]
+) -> tuple[float, float]:
+    """The same where the lid is seen between two prints; a strip of even sky is neither gap nor bar."""
+    even = spread < min(LOOSE, 0.35 * float(np.median(spread)))
+    start = next((n for n in close if even[n]), None)
+    if start is None or scene.lid is None:
         return 0.0, 0.0
-    lo = hi = min(starts, key=lambda n: abs(n - middle))
-    while lo > 0 and even[lo - 1]:
-        lo -= 1
-    while hi < len(even) - 1 and even[hi + 1]:
-        hi += 1
-    if lo == 0 or hi == len(even) - 1:
-        return 0.0, 0.0
-    start, stop = lo - 1.0 - band.outer, hi + 1.0 - band.outer
-    if stop - start < NARROWEST_MM * scene.mm:
-        return 0.0, 0.0
+    lo, hi = _run(start, even)
+    from_, to = lo - 1.0 - band.outer, hi + 1.0 - band.outer
     tone = np.median(band.profile[:, lo : hi + 1], axis=(0, 1))
-    if float(tone.mean()) < DARK:
-        # Next to dark content the end of a bar is not to be seen: take no more than bars are wide.
-        if stop - start > 1.5 * scene.mm:
-            start, stop = max(start, -BAR_MM * scene.mm), min(stop, BAR_MM * scene.mm)
-    elif scene.lid is None or np.abs(tone - scene.lid.mean(axis=(0, 1))).max() > LIDLIKE:
-        # A strip of even sky is neither gap nor bar.
+    if lo == 0 or hi == len(level) - 1 or to - from_ < NARROWEST_MM * scene.mm or float(tone.mean()) < DARK:
         return 0.0, 0.0
-    return start, stop
+    return (from_, to) if np.abs(tone - scene.lid.mean(axis=(0, 1))).max() <= LIDLIKE else (0.0, 0.0)

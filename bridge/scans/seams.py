@@ -7,13 +7,13 @@ a notch in the outline a seam must be seen along nearly all its length, and exac
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
 import numpy as np
 
-from bridge.scans import joint
+from bridge.scans import edges, joint
 from bridge.scans.arrays import Array
 from bridge.scans.band import Scene, sharpness
 from bridge.scans.geometry import Points, Quad
@@ -23,6 +23,7 @@ from bridge.scans.joint import Joint
 LEAST_MM = 24.0
 LEAST_ALONE_MM = 35.0
 BLOCKS = 40
+SQUARE = 0.1
 NOTCH = 0.045
 NOTCHED, PERHAPS = 0.6, 0.65
 MOST_LINES = 3
@@ -181,7 +182,10 @@ class _Patch:
         again = np.zeros(wide, bool)
         if expected is not None and expected.upright == upright:
             again = (np.abs(np.arange(wide) + base - expected.stop) < 1.5 * self.mm) & (support > 0.6)
-        support[~np.where(notched, support >= NOTCHED, perhaps | again) | (shared < 0.1)] = 0
+        support[
+            ~np.where(notched, support + 0.5 * np.minimum(notch, 0.4) >= NOTCHED, perhaps | again)
+            | (shared < 0.1)
+        ] = 0
         support[: int(least)] = 0
         support[-int(least) :] = 0
         for _ in range(MOST_LOOKS):
@@ -201,7 +205,7 @@ class _Patch:
                         float(support[at]),
                         abs(place - wide / 2) / self.mm,
                         _equal(all_support, place, high, self.mm),
-                        ruled,
+                        ruled or not _is_format(min(place, wide - place), high),
                     )
                 if good:
                     lo, hi = (place + edge / self.scale for edge in seen.strip)
@@ -216,7 +220,25 @@ class _Patch:
         else:
             ends = np.array([[first, box.y0 + at + 0.5], [last, box.y0 + at + 0.5]], float)
         a, b = self.origin + (ends @ np.stack([self.along, self.down])) * self.scale
-        return joint.look(self.scene, a, b)
+        seen = joint.look(self.scene, a, b)
+        if seen is None or seen.lean < SQUARE:
+            return seen
+        along = (seen.end - seen.start) / np.hypot(*(seen.end - seen.start))
+        return replace(seen, lean=min([seen.lean, *self._leans(box, upright, along)]))
+
+    def _leans(self, box: Box, upright: bool, along: Points) -> list[float]:
+        """Degrees between a line and the sides that face it: where prints have slipped, the piece leans."""
+        quad = self.outward(box)
+        found = [
+            edges.find_side(self.scene, None, quad[n], quad[(n + 1) % 4], (2.0, 2.0))
+            for n in ((1, 3) if upright else (0, 2))
+        ]
+        sines = [
+            side.along[0] * along[1] - side.along[1] * along[0]
+            for side in found
+            if side and side.support > 0.6
+        ]
+        return [abs(math.degrees(math.asin(float(sine)))) for sine in sines]
 
     def _support(self, pixels: Array, inside: Array) -> tuple[Array, Array, Array, Array]:
         """At each column: the share of blocks with a step there, of those that have print on both sides;
@@ -267,13 +289,17 @@ def _equal(support: Array, at: float, high: float, mm: float) -> bool:
     for count in (2, 3, 4):
         cell = wide / count
         # In a grid the prints are a part of the piece's height.
-        if not any(max(cell, high / rows) <= LONGEST * min(cell, high / rows) for rows in (1, 2, 3)):
+        if not any(_is_format(cell, high / rows) for rows in (1, 2, 3)):
             continue
         lines = [round(n * cell) for n in range(1, count)]
         seen = all(float(support[n - slack : n + slack + 1].max()) >= PERHAPS for n in lines)
         if seen and min(abs(at - n) for n in lines) <= slack:
             return True
     return False
+
+
+def _is_format(wide: float, high: float) -> bool:
+    return max(wide, high) <= LONGEST * min(wide, high)
 
 
 def _best_slanted(value: Array, spread: int) -> Array:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from bridge.scans import edges
+from bridge.scans import edges, paper
 from bridge.scans.arrays import Array
 from bridge.scans.band import Scene
 from bridge.scans.bars import Bars
@@ -54,8 +53,7 @@ class Line:
 def settle(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars) -> Found:
     lines = [_line(scene, blocked, leaf, bars, n) for n in range(4)]
     _look_for_borders(scene, blocked, leaf, lines)
-    differ = _borders_differ(lines, leaf, scene.mm)
-    _lend_borders(leaf, lines, scene.mm)
+    differ = _share_borders(scene, blocked, leaf, lines)
     quad = _agree(lines, leaf.quad, BAR_WEDGE_MM * scene.mm)
     facing = [line.side for line, edge in zip(lines, leaf.edges, strict=True) if line.side and edge == "own"]
     bounded = _is_bounded(facing, quad)
@@ -92,8 +90,7 @@ def _line(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars, n: int) -> Line:
     side = edges.find_side(scene, blocked, a, b, (8.0, 6.0) if own else (1.6, 1.6), clearest=not own)
     if side is None:
         return Line((a + b) / 2, along, 0.0, off=not _on_scan(scene, (a + b) / 2))
-    weight = side.support * side.length**2 / (side.scatter**2 + 0.1) if side.support > 0.2 else 0.0
-    return Line(side.point, side.along, weight, side=side)
+    return _seen(side) if side.support > 0.2 else Line(side.point, side.along, 0.0, side=side)
 
 
 def _look_for_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) -> None:
@@ -107,31 +104,54 @@ def _look_for_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line
         a, b = leaf.quad[n], leaf.quad[(n + 1) % 4]
         side = edges.find_side(scene, blocked, a, b, (FOOT_MM, 0.5), least=0.25)
         if side is not None and side.support > 0.25:
-            found = Line(
-                side.point, side.along, side.support * side.length**2 / (side.scatter**2 + 0.1), side=side
-            )
+            found = _seen(side)
             if _outward(found, leaf.quad, n) > BORDER_MM * scene.mm:
                 lines[n] = found
 
 
-def _lend_borders(leaf: Leaf, lines: list[Line], mm: float) -> None:
-    """Where two sides have the same border, and another seems to have none, it has the lid's own tone."""
-    out = [_outward(line, leaf.quad, n) / mm for n, line in enumerate(lines)]
-    seen = sorted(width for width in out if BORDER_MM < width < 8)
-    alike = [(a + b) / 2 for a, b in itertools.pairwise(seen) if b - a < 0.5]
-    if not alike:
-        return
-    for n, line in enumerate(lines):
-        if out[n] < 0.6 and leaf.edges[n] == "own" and not line.bar and not line.off:
-            outward = np.array([line.along[1], -line.along[0]])
-            line.point = line.point + outward * (alike[0] - out[n]) * mm
+def _share_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) -> bool:
+    """Where some sides have a border, find or lend it to those that lie at the picture's own edge.
 
-
-def _borders_differ(lines: list[Line], leaf: Leaf, mm: float) -> bool:
-    """Whether some sides have a border outside their rough place and others, that could have one, not."""
+    True where that leaves a doubt: a border that was lent unseen, or that a side does not have.
+    """
     free = [n for n, line in enumerate(lines) if leaf.edges[n] == "own" and not line.bar and not line.off]
-    out = [_outward(lines[n], leaf.quad, n) > BORDER_MM * mm for n in free]
-    return any(out) and not all(out)
+    ends = {n: _ends(lines[n], leaf.quad, n) for n in free}
+    borders = [paper.border_inside(scene, *ends[n]) for n in free]
+    common = paper.same(borders)
+    if common is None:
+        return False
+    doubt = False
+    for n, border in zip(free, borders, strict=True):
+        if border is not None or paper.is_inside(scene, *ends[n], common.tone):
+            continue
+        width = paper.width_outside(scene, blocked, *ends[n], common.tone)
+        doubt |= width is None or width < paper.LEAST_MM
+        if width is None:
+            lines[n] = _moved(lines[n], common.width * scene.mm)
+        elif width is not None and width >= paper.LEAST_MM:
+            lines[n] = _moved(lines[n], width * scene.mm)
+            a, b = _ends(lines[n], leaf.quad, n)
+            side = edges.find_side(scene, blocked, a, b, (1.0, 1.0), least=0.2)
+            if side is not None and side.support > 0:
+                lines[n] = _seen(side)
+            else:
+                doubt = True
+    return doubt
+
+
+def _ends(line: Line, rough: Quad, n: int) -> tuple[Points, Points]:
+    half = line.along * np.hypot(*(rough[(n + 1) % 4] - rough[n])) / 2
+    return line.point - half, line.point + half
+
+
+def _moved(line: Line, by: float) -> Line:
+    """The same some pixels further out, a guess."""
+    return Line(line.point + by * np.array([line.along[1], -line.along[0]]), line.along, 0.0)
+
+
+def _seen(side: Side) -> Line:
+    weight = side.support * side.length**2 / (side.scatter**2 + 0.1)
+    return Line(side.point, side.along, weight, side=side)
 
 
 def _outward(line: Line, rough: Quad, n: int) -> float:

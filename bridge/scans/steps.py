@@ -79,7 +79,9 @@ class Steps:
             return False
         if self.best[at] >= least and not far:
             return True
-        return bool(max(self.best[at] / least, self.faint[at] / FAINT) >= 1 and self.agree(at) > ALONG)
+        if max(self.best[at] / least, self.faint[at] / FAINT) < 1 or self.agree(at) <= ALONG:
+            return False
+        return bool(np.abs(self.mean(at)).max() > LEAST_STEP)
 
     def nothing(self, at: float, about: float) -> bool:
         """Whether there is no step about a place, however faint."""
@@ -116,6 +118,11 @@ class Steps:
         # The largest of a few noisy values is not nought where there is no step at all.
         alone = np.sqrt(np.maximum(alone**2 - (2.5 * self.noise) ** 2, 0))
         return float(max(together, np.median(alone)))
+
+    def mean(self, at: int) -> Array:
+        """Levels of the step that all of the line has, a value a channel, with their signs."""
+        index, _ = self._rows(at, 0, 0)
+        return np.asarray(np.median(self.kink[_ROWS, index[:, 0]][self.live], axis=0))
 
     def change(self, at: int, lo: int, hi: int) -> float:
         """Levels by which the ground changes between two distances (samples, inwards) from a line."""

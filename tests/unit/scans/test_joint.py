@@ -60,6 +60,23 @@ def test_a_bar_between_two_prints_is_measured() -> None:
     assert 7 <= seen.strip[1] - seen.strip[0] <= 12
 
 
+def test_a_narrow_bar_before_an_even_picture_is_measured() -> None:
+    canvas = lid()
+    canvas[30:870, 50:SEAM] = picture(SEAM - 50, 840, 6)
+    canvas[30:870, SEAM : SEAM + 5] = 20
+    canvas[30:870, SEAM + 5 : 950] = 190
+    seen = joint(canvas)
+    assert 4 <= seen.strip[1] - seen.strip[0] <= 8
+
+
+def test_a_dark_picture_at_a_joint_is_no_bar() -> None:
+    canvas = lid()
+    canvas[30:870, 50:SEAM] = picture(SEAM - 50, 840, 6)
+    canvas[30:870, SEAM:950] = 0.5 * picture(950 - SEAM, 840, 7)
+    canvas[30:870, SEAM : SEAM + 30] = 30 + 0.1 * picture(30, 840, 9)
+    assert not joint(canvas).has_strip
+
+
 def test_an_even_strip_of_sky_is_neither_gap_nor_bar() -> None:
     canvas = lid()
     canvas[30:870, 50:950] = picture(900, 840, 8)

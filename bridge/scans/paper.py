@@ -1,0 +1,96 @@
+"""A print's white border: one paper, of one tone on all four sides, however like the lid.
+
+What a border is on one side tells where it ends on another, where it is hardly told from the lid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from bridge.scans.arrays import Array, worst
+from bridge.scans.band import Scene, lid_under, take_band
+from bridge.scans.geometry import Points
+
+NEAR_MM, FAR_MM = 1.0, 1.8
+LEAST_MM, MOST_MM = 1.5, 8.5
+FOOT_MM = 24.0
+ALIKE, SHARP_MM = 8.0, 0.6
+TOLD = 2.0
+
+
+@dataclass(frozen=True)
+class Border:
+    """Tone in levels, a value a channel, and width in millimetres."""
+
+    tone: Array
+    width: float
+
+
+def border_inside(scene: Scene, a: Points, b: Points) -> Border | None:
+    """The strip of one tone along a side, which ends all at once where the picture begins."""
+    mm, step = scene.mm, max(1.0, scene.mm / 12)
+    band = take_band(scene.pixels, None, a, b, 0.0, (MOST_MM + 1) * mm, step)
+    if band is None:
+        return None
+    px = mm / step
+    near = slice(round(NEAR_MM * px), round(FAR_MM * px))
+    tone = np.median(band.profile[:, near].mean(axis=1), axis=0) * np.ones(3)
+    alike = (worst(band.profile - tone) < ALIKE) & band.clear
+    share = alike.sum(axis=0) / np.maximum(band.clear.sum(axis=0), 1)
+    if share[near].min() < 0.75:
+        return None
+    ends = np.flatnonzero(share[near.start :] < 0.5)
+    if not len(ends):
+        return None
+    end = int(ends[0]) + near.start
+    before = share[max(0, end - round(SHARP_MM * px))]
+    width = end / px
+    return Border(tone, width) if before > 0.75 and width < MOST_MM else None
+
+
+def same(borders: list[Border | None]) -> Border | None:
+    """The border that most sides have."""
+    known = [border for border in borders if border is not None]
+    if not known:
+        return None
+
+    def fellows(border: Border) -> list[Border]:
+        return [other for other in known if np.abs(other.tone - border.tone).max() < ALIKE]
+
+    alike = max((fellows(border) for border in known), key=len)
+    tone = np.median([border.tone for border in alike], axis=0)
+    return Border(tone, float(np.median([border.width for border in alike])))
+
+
+def is_inside(scene: Scene, a: Points, b: Points, tone: Array) -> bool:
+    """Whether what lies just inside a side is paper of a tone, along most of it."""
+    band = take_band(scene.pixels, None, a, b, 0.0, FAR_MM * scene.mm, max(1.0, scene.mm / 12))
+    if band is None:
+        return False
+    near = band.profile[:, round(NEAR_MM * scene.mm / band.step) :].mean(axis=1)
+    return bool((worst(near - tone) < ALIKE).mean() > 0.5)
+
+
+def width_outside(scene: Scene, blocked: Array, a: Points, b: Points, tone: Array) -> float | None:
+    """How far (mm) paper of a tone goes on outside a side; None where the lid has nearly the same tone."""
+    mm, step = scene.mm, max(1.0, scene.mm / 6)
+    outer = FOOT_MM * mm
+    band = take_band(scene.pixels, blocked, a, b, outer, 0.0, step)
+    if band is None:
+        return None
+    lid = lid_under(band, scene)
+    unlike = tone - lid
+    size = np.einsum("bsc,bsc->bs", unlike, unlike)
+    if np.sqrt(np.median(size)) < TOLD:
+        return None
+    share = np.einsum("bsc,bsc->bs", band.profile - lid, unlike) / np.maximum(size, 1.0)
+    # Where others lie there is none.
+    share[:, band.clear.sum(axis=0) < 0.5 * len(share)] = 0
+    paper = np.median(np.where(band.clear, share, 0), axis=0)[::-1]
+    paper = cv2.blur(paper[None, :].astype(np.float32), (3, 1))[0]
+    first = round(0.4 * mm / step)
+    ends = np.flatnonzero(np.abs(paper[first:] - 1) > 0.5)
+    return float((ends[0] + first) * step / mm) if len(ends) else None

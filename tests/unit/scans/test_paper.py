@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bridge.scans.paper import Border, border_inside, is_inside, same, width_outside
+from tests.unit.scans.scenes import LID, MM, lid, picture, scanned
+
+LEFT, WIDTH = 300, round(4 * MM)
+A, B = np.array([float(LEFT), 850.0]), np.array([float(LEFT), 50.0])
+INNER = np.array([float(WIDTH), 0.0])
+
+
+def bordered(paper: float) -> np.ndarray:
+    canvas = lid()
+    canvas[40:860, LEFT:] = paper
+    canvas[90:810, LEFT + WIDTH :] = picture(1000 - LEFT - WIDTH, 720, 3)
+    return canvas
+
+
+def nothing() -> np.ndarray:
+    return np.zeros((225, 250), np.uint8)
+
+
+def test_a_border_has_one_tone_and_ends_where_the_picture_begins() -> None:
+    border = border_inside(scanned(bordered(LID + 8)), A, B)
+    assert border is not None
+    assert border.tone == pytest.approx([LID + 8] * 3, abs=1)
+    assert border.width == pytest.approx(4, abs=0.2)
+
+
+def test_a_picture_without_a_border_and_even_paper_without_a_picture_have_none() -> None:
+    assert border_inside(scanned(bordered(LID + 8)), A + INNER, B + INNER) is None
+    canvas = lid()
+    canvas[40:860, LEFT:] = LID + 8
+    assert border_inside(scanned(canvas), A, B) is None
+
+
+def test_a_side_off_the_scan_has_neither_border_nor_paper() -> None:
+    scene, off = scanned(bordered(LID + 8)), np.array([-500.0, 0])
+    assert border_inside(scene, A + off, B + off) is None
+    assert not is_inside(scene, A + off, B + off, np.full(3, LID))
+    assert width_outside(scene, nothing(), A + off, B + off, np.full(3, LID + 8)) is None
+
+
+def test_the_border_of_a_print_is_the_one_that_most_sides_have() -> None:
+    white, grey = Border(np.full(3, 245.0), 4.0), Border(np.full(3, 180.0), 7.0)
+    common = same([white, None, grey, Border(np.full(3, 243.0), 4.4)])
+    assert common is not None
+    assert common.width == pytest.approx(4.2)
+    assert same([None, None]) is None
+
+
+def test_paper_is_known_by_its_tone() -> None:
+    scene = scanned(bordered(LID + 8))
+    assert is_inside(scene, A, B, np.full(3, LID + 8))
+    assert not is_inside(scene, A + INNER, B + INNER, np.full(3, LID + 8))
+
+
+@pytest.mark.parametrize("unlike", [3, -3, 10])
+def test_paper_hardly_told_from_the_lid_is_followed_to_its_end(unlike: float) -> None:
+    scene = scanned(bordered(LID + unlike))
+    width = width_outside(scene, nothing(), A + INNER, B + INNER, np.full(3, LID + unlike))
+    assert width == pytest.approx(4, abs=0.4)
+
+
+def test_paper_of_the_lids_own_tone_cannot_be_followed() -> None:
+    scene = scanned(bordered(LID + 1))
+    assert width_outside(scene, nothing(), A + INNER, B + INNER, np.full(3, LID + 1)) is None
