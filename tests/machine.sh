@@ -12,6 +12,8 @@ need exiftool libimage-exiftool-perl
 need nft nftables
 need openvpn openvpn
 need openssl openssl
+need wg wireguard-tools
+need wireguard-go wireguard-go
 need dbus-daemon dbus-daemon
 [ -z "$missing" ] && exit
 

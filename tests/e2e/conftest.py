@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.box import Box, Image
 from tests.e2e.box.debian import debian
 from tests.e2e.box.leftovers import cgroups
+from tests.e2e.engine import newer_engine
 from tests.e2e.install import clean_copy, install
 from tests.e2e.server import CONFIG, Server
 from tests.phone import Phone
@@ -50,6 +51,16 @@ def with_bellpull(fresh: Image, tmp_path_factory: pytest.TempPathFactory) -> Ite
         box.power_off()
         box.lan.close()  # a thread less: some tests send their own process signals
         yield Image((box.upper, *fresh.layers))
+
+
+@pytest.fixture(scope="session")
+def with_newer_engine(fresh: Image, with_bellpull: Image) -> Iterator[Image]:
+    """The same with Docker's engine 28, and its compose."""
+    with Box(fresh) as box:
+        layer = newer_engine(box)
+        box.power_off()
+        box.lan.close()
+        yield Image((layer, *with_bellpull.layers))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Docker's engine on a box, with an image that needs no registry: one busybox."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from tests.e2e.box import Box
 
@@ -11,6 +12,20 @@ mkdir -p bin etc tmp proc sys dev; cp /bin/busybox bin/
 for name in sh sleep test kill true; do ln -s busybox bin/$name; done
 tar -c . | docker import - tiny
 """
+NEWER = """\
+set -e
+mkdir -p /opt/lists/partial /opt/engine; cd /opt
+sed -n '/ bookworm main/s/bookworm/forky/p' /etc/apt/sources.list > next.list
+next() {
+    apt-get -qq -o Dir::Etc::SourceList=/opt/next.list -o Dir::Etc::SourceParts=- \\
+        -o Dir::State::Lists=/opt/lists -o Dir::Cache::PkgCache= -o Dir::Cache::SrcPkgCache= \\
+        -o APT::Sandbox::User=root -o Acquire::Check-Valid-Until=false "$@"  # a mirror may be behind
+}
+next update
+next download docker.io docker-cli docker-compose containerd
+for package in *.deb; do dpkg-deb --extract $package engine; done
+rm -r *.deb lists engine/etc engine/usr/share
+"""
 PATIENT = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"  # ends when it is asked to
 
 
@@ -19,6 +34,16 @@ def start_engine(box: Box) -> None:
     box.write("/etc/docker/daemon.json", '{"storage-driver": "vfs"}')
     box.run(["systemctl", "start", "docker"], timeout=60)
     box.run(["sh", "-c", IMAGE])
+
+
+def newer_engine(box: Box) -> Path:
+    """A layer with the engine (28 at least) and the compose of the Debian after next, unpacked in a box.
+
+    Newer packages of its runtime would need a newer libc; the box's own runs containers as well.
+    """
+    box.write("/etc/resolv.conf", Path("/etc/resolv.conf").read_text())
+    box.run(["sh", "-c", NEWER], network="machine", timeout=240)
+    return box.upper / "opt/engine"
 
 
 def make(box: Box, name: str, *options: str, script: str = PATIENT, start: bool = True) -> None:

@@ -97,7 +97,7 @@ async def test_rules_that_somebody_deletes_are_there_again_and_the_journal_says_
 
 
 async def test_a_container_whose_names_would_leak_is_not_routed(server: VpnServer) -> None:
-    server.container("--dns", Box.address)
+    server.container(dns=Box.address)
     server.box.run(SETUP)
     tile = await (await server.phone()).tile("VPN Routing")
     assert (await tile.turn(True)).status == -70412

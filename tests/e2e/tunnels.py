@@ -128,10 +128,10 @@ class OpenVpn:
 class WireGuard:
     """wg0, by wg-quick and wireguard-go: a machine need not have the kernel's module."""
 
-    device, port = "wg0", 51820
+    device, port, number = "wg0", 51820, 10
 
     def __init__(self, box: Box) -> None:
-        self._box, self._net = box, 10
+        self._box, self._net = box, self.number
         self._far = f"far{os.getpid()}"
         self._server: subprocess.Popen[bytes] | None = None
 

@@ -8,6 +8,7 @@ import tarfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from tests.e2e.box import Box
 from tests.e2e.box.lan import ROUTER
@@ -34,6 +35,7 @@ while True:
 """
 FLOOD = ["/usr/bin/python3", "-ISc", PACKETS]
 """What a container runs to send two packets every 2 ms from its first moment on, each a flow of its own."""
+ASLEEP = ["/bin/busybox", "sleep", "1000000"]
 ENGINE = '{"storage-driver": "vfs", "experimental": true, "ip6tables": true}'
 """A box lies on an overlay, so not Docker's. An engine before 27 translates IPv6 only when it is told to."""
 
@@ -119,34 +121,52 @@ class VpnServer(Server):
         box.run(["docker", "import", "/root/tiny.tar", "tiny"])
         self.container()
 
-    def container(self, *options: str, flood: bool = False) -> None:
+    def container(self, *options: str, dns: str = DNS, flood: bool = False) -> None:
         """(Re)make the container that is routed."""
         self.box.run(["docker", "rm", "-f", "seedbox"], check=False)
-        self.make("seedbox", *options, flood=flood)
+        self.make("seedbox", *options, dns=dns, flood=flood)
 
-    def make(self, name: str, *options: str, flood: bool = False, word: str = "run") -> None:
-        self.box.run(
-            [
-                *("docker", word, *(["-d"] if word == "run" else []), "--name", name),
-                *(
-                    "--restart",
-                    "unless-stopped",
-                    "--volume",
-                    "/usr:/usr:ro",
-                    *([] if "--dns" in options else ["--dns", DNS]),
-                ),
-                *(*options, "tiny", *(FLOOD if flood else ["/bin/busybox", "sleep", "1000000"])),
-            ]
-        )
+    def make(
+        self,
+        name: str,
+        *options: str,
+        dns: str = DNS,
+        flood: bool = False,
+        program: Sequence[str] = ASLEEP,
+        word: str = "run",
+    ) -> None:
+        """`dns`: what it asks for names, empty for what the engine gives it."""
+        words = ["docker", word, *(["-d"] if word == "run" else []), "--name", name, *options]
+        words += ["--restart", "unless-stopped", "--volume", "/usr:/usr:ro", *(["--dns", dns] if dns else [])]
+        self.box.run([*words, "tiny", *(FLOOD if flood else program)])
 
     def ask(self, name: str = "seedbox", where: str = INTERNET) -> str:
         """Where the Internet says that a container's packet came from; empty when it got nowhere."""
         words = ["/bin/busybox", "timeout", "2", "/bin/busybox", "nc", "-w", "1", where, str(ASKED)]
         return self.box.run(["docker", "exec", name, *words], check=False).stdout.strip()
 
+    def turn(self, key: str, on: bool) -> str:
+        """What the command line says to it, by the bridge."""
+        done = self.box.run(["bellpull", "set", key, "on" if on else "off"], check=False)
+        return done.stdout + done.stderr
+
     async def close(self) -> None:
         await super().close()
         self.internet.close()
+
+
+@contextlib.contextmanager
+def prepared(box: Box, config: str = CONFIG) -> Iterator[VpnServer]:
+    """Docker runs, the tunnel is up, `bellpull vpn setup` has prepared the container, the bridge runs."""
+    server = VpnServer(box, box.lan.call(lambda: listening(box)))
+    try:
+        server.internet.tunnel_up()
+        server.configure(config)
+        box.run(["bellpull", "vpn", "setup", "vpn"])
+        server.start()
+        yield server
+    finally:
+        server.internet.close()
 
 
 async def listening(box: Box) -> Doors:
