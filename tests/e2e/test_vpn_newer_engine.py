@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -41,12 +41,16 @@ def shared(with_newer_engine: Image) -> Iterator[VpnServer]:
 
 
 @pytest.fixture
-def server(shared: VpnServer) -> Iterator[VpnServer]:
+async def server(shared: VpnServer) -> AsyncIterator[VpnServer]:
     """One server for all of these tests; each finds the tile on, and a container that floods."""
+    internet = shared.internet
     shared.container(flood=True)
     shared.box.run(["bellpull", "vpn", "setup", "vpn"])
+    internet.forget()
     shared.turn("vpn", True)
-    shared.internet.forget()
+    # What was sent before has been counted when this has.
+    await eventually(lambda: internet.heard[TUNNEL] > 0 and internet.heard[TUNNEL6] > 0)
+    internet.forget()
     yield shared
     shared.turn("vpn", False)
     shared.box.run(["docker", "rm", "-f", "seedbox"], check=False)
@@ -153,7 +157,7 @@ async def _asked_for_names(server: VpnServer, name: str) -> set[str]:
 
     transport = await lan.run(listen())
     try:
-        words = ["/bin/busybox", "timeout", "5", "/bin/busybox", "nslookup", "bellpull.example"]
+        words = ["/bin/busybox", "timeout", "2", "/bin/busybox", "nslookup", "bellpull.example"]
         looking = asyncio.to_thread(server.box.run, ["docker", "exec", name, *words], check=False)
         await asyncio.gather(looking, eventually(lambda: bool(names.asked_by)))
     finally:
