@@ -50,11 +50,10 @@ print(json.dumps(taken))
 """
 NETLINK = """
 import json, sys, time
-sys.path.insert(0, sys.argv[1])
 from bridge.helper import kernel
 rules = ["pref %d iif none0 type unreachable protocol 217" % (4700 + number) for number in range(5)]
 taken = []
-for number in range(int(sys.argv[2])):
+for number in range(int(sys.argv[1])):
     start = time.monotonic()
     kernel.look()
     lines = ["rule %s %s" % (("add", "del")[number % 2], rule) for rule in rules]
@@ -63,6 +62,7 @@ for number in range(int(sys.argv[2])):
 print(json.dumps(taken))
 """
 FLUSH = "ip rule flush; ip rule add pref 32766 lookup main; ip -6 rule flush"
+PYTHON = "/opt/bellpull/venv/bin/python3"
 HELPER = "/opt/bellpull/libexec/bellpull-helper"
 
 
@@ -108,7 +108,7 @@ async def taps(tile: Tile, ear: Ear) -> list[Series]:
 
 def asked(box: Box, what: str, script: str, *words: str) -> list[Series]:
     """Changes on and off in turns, timed by a script in the box."""
-    taken = json.loads(box.run(["/usr/bin/python3", "-c", script, *words], timeout=60).stdout)
+    taken = json.loads(box.run([PYTHON, "-c", script, *words], timeout=60).stdout)
     return [Series(f"{what}: on", taken[1::2]), Series(f"{what}: off", taken[::2])]
 
 
@@ -160,7 +160,7 @@ async def run(box: Box) -> None:
             rows += await taps(tile, heard)
             await tile.turn(True)
             rows += asked(box, "the router asked without sudo", ASK, str(ROUNDS))
-            rows += asked(box, "its netlink alone, ten rules", NETLINK, "/opt/bellpull", str(ROUNDS))
+            rows += asked(box, "its netlink alone, ten rules", NETLINK, str(ROUNDS))
             again, leaked = await flushed(server, root, heard)
             assert server.internet.heard[TUNNEL]
             rows.append(again)

@@ -6,8 +6,8 @@ Only the lists are asked while a container starts: its own description waits unt
 
 import json
 import os
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
 from .answer import Refusal
 
@@ -24,6 +24,7 @@ HEARD = {
 }
 
 Described = dict[str, Any]
+T = TypeVar("T")
 
 
 class Network(NamedTuple):
@@ -41,6 +42,23 @@ class Container(NamedTuple):
     name: str
     running: bool
     networks: tuple[str, ...]
+
+
+class Memory:
+    """What the engine answered, for as long as it tells of nothing: a tap asks for what is new."""
+
+    def __init__(self) -> None:
+        self._said: dict[tuple[object, ...], Any] = {}
+
+    def forget(self) -> None:
+        self._said = {}
+
+    def of(self, ask: Callable[..., T], *words: str) -> T:
+        said = self._said  # what is answered while it forgets is forgotten, too
+        if (ask, *words) not in said:
+            said[ask, *words] = ask(*words)
+        answer: T = said[ask, *words]
+        return answer
 
 
 def inspect(container: str) -> Described | None:

@@ -16,6 +16,7 @@ from .router import FOLDER
 
 STATE = "/var/lib/bellpull-vpn"
 LINES = 20
+PATIENCE = 1.0  # seconds until what is amiss with a container is told
 CALM, WINDOW = 5, 60.0  # repairs that are told one by one, in so many seconds
 
 Said = dict[str, Any]
@@ -30,6 +31,7 @@ class News:
         self._said: dict[str, Said] = {}
         self._repairs: dict[str, list[float]] = {}
         self._left: dict[str, list[str]] = {}
+        self._astray: dict[str, float] = {}
 
     def begin(self, key: str) -> None:
         _write(f"{FOLDER}/{key}.json", NOTHING)
@@ -41,6 +43,15 @@ class News:
             if said != before:
                 self._said[key] = said
                 _write(f"{FOLDER}/{key}.json", said)
+
+    def astray(self, key: str, reason: str) -> bool:
+        """Whether that is said; what comes up, walled in, has a moment to come up as it should."""
+        now = time.monotonic()
+        since = self._astray.setdefault(key, now) if reason else self._astray.pop(key, now)
+        if reason and now < since + PATIENCE:
+            return False
+        self.say(key, astray=reason)
+        return True
 
     def repaired(self, key: str, text: str) -> None:
         """The first ones each, then one alarm until it has been calm."""

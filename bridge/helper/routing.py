@@ -18,7 +18,10 @@ Entry = dict[str, Any]
 
 
 class Router:
-    """One lock for what is decided; `settled` says of each routed container whether it is pinned."""
+    """One lock for what is decided; `settled` says of each routed container whether it is pinned.
+
+    in_doubt: the last survey saw what may be over in a moment.
+    """
 
     def __init__(self, read: Callable[[], policy.Policy] = lambda: policy.read(policy.PATH)) -> None:
         self._read = read
@@ -26,6 +29,7 @@ class Router:
         self._docker = threading.Lock()
         self._laid: set[str] = set()
         self._news = news.News()
+        self._memory = docker.Memory()
         self.on: dict[str, Entry] = {}
         self.own: set[str] = set()
         self.networks: list[docker.Network] = []
@@ -34,6 +38,7 @@ class Router:
         self._heard = self._surveyed = 0
         self._looked = False
         self._released: set[str] = set()
+        self.in_doubt = False
 
     # What is wanted
 
@@ -58,7 +63,7 @@ class Router:
         entry = route.find(rules, key)
         with self._docker:
             self._check(entry)
-            networks = docker.networks() if docker.runs() else []
+            networks = self._memory.of(docker.networks) if docker.runs() else []
             with self._turn:
                 self.networks = networks
                 self._begin_one(key, entry)
@@ -88,14 +93,16 @@ class Router:
             self._forget(released)
             self._released |= set(released)
             self.enforce(entry)
-        self._news.say(key, trouble="", astray="")
+        self._news.say(key, trouble="")
+        self._news.astray(key, "")
 
     def _check(self, entry: Entry) -> None:
         if not docker.runs():
             return
         links = kernel.links()
-        for name in [entry["container"]] if entry["container"] else docker.on_network(entry["network"]):
-            described = docker.inspect(name)
+        ask = self._memory.of
+        for name in [entry["container"]] if entry["container"] else ask(docker.on_network, entry["network"]):
+            described = ask(docker.inspect, name)
             if described and (reason := self._why_not(entry, described, links)):
                 raise Refusal("refused", reason)
 
@@ -173,6 +180,7 @@ class Router:
     # Docker
 
     def lost(self) -> None:
+        self._memory.forget()
         with self._turn:
             for container in self.settled:
                 self.settled[container] = False
@@ -181,6 +189,7 @@ class Router:
 
     def heard(self, event: docker.Described | None) -> None:
         """The wall, at once, from what is known already; the survey that has to follow takes it away."""
+        self._memory.forget()
         word, name, container, made = docker.read_event(event)
         with self._turn:
             self._heard += 1
@@ -203,6 +212,7 @@ class Router:
 
     def survey(self) -> None:
         """Look at all networks and containers; put what is to be routed on its network, and pin it."""
+        self.in_doubt = False
         self._release()
         if not self.on:
             return
@@ -292,7 +302,7 @@ class Router:
                     self.settled[container] = pinned
             self._keep(key)
             self.enforce()
-        self._news.say(key, astray=reason)
+        self.in_doubt |= not self._news.astray(key, reason)
 
     def _names(self, key: str, entry: Entry, described: Entry) -> None:
         self._news.say(key, trouble=route.why_not(entry, described, kernel.links(), pinned=True))

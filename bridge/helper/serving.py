@@ -18,6 +18,7 @@ from .routing import Router
 
 GROUPS = (1, 5, 7, 8, 9, 11, 19)  # linux/rtnetlink.h: links; addresses, routes and rules of both families
 NAMES = 0x188  # linux/inotify.h: IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE
+AGAIN = 0.2  # seconds until what may be over in a moment is looked at again
 PAUSE = 0.2  # seconds between two attempts to reach an engine that has begun
 
 
@@ -66,7 +67,7 @@ def watch_docker(router: Router, news: threading.Event) -> None:
 def survey(router: Router, news: threading.Event) -> None:
     """By a thread of its own, as Docker lets one wait until a container has started."""
     while True:
-        news.wait()
+        news.wait(AGAIN if router.in_doubt else None)
         news.clear()
         survive(router.survey)
 

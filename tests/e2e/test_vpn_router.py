@@ -70,7 +70,11 @@ async def test_an_engine_that_begins_again_finds_the_container_fenced_in(server:
 
 async def test_a_container_made_anew_that_cannot_be_routed_is_trouble(server: VpnServer) -> None:
     await on(server)
-    server.container("--network", "host")
+    phone = await server.phone()
+    alarm = await phone.sensor("VPN Routing Trouble")
+    async with phone.watching(alarm) as events:
+        server.container("--network", "host")
+        await events.wait_for(alarm, 1, within=15)
     await until(lambda: server.tiles()["vpn"]["state"] == "off")
     assert "seedbox cannot be put on 0-bellpull-vpn" in server.tiles()["vpn"]["reason"]
     assert "cannot be put on" in said(server, "status", "vpn")
@@ -97,9 +101,13 @@ async def test_all_rules_flushed_at_once_are_laid_again(server: VpnServer) -> No
 
 async def test_a_storm_of_deletions_is_one_alarm_and_each_is_laid_again(server: VpnServer) -> None:
     await on(server)
-    for _ in range(12):
-        server.box.run(["ip", "rule", "del", "pref", "4720"])
-        await until(lambda: "4720:" in server.box.run(["ip", "rule"]).stdout)
+    phone = await server.phone()
+    alarm = await phone.sensor("VPN Routing Trouble")
+    async with phone.watching(alarm) as events:
+        for _ in range(12):
+            server.box.run(["ip", "rule", "del", "pref", "4720"])
+            await until(lambda: "4720:" in server.box.run(["ip", "rule"]).stdout)
+        await events.wait_for(alarm, 1)
     await held(server)
     told = [row["reason"] for row in server.journal("vpn") if "4720" in row["reason"]]
     assert [reason.startswith("somebody deleted") for reason in told] == [True] * 5 + [False]

@@ -69,6 +69,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
         (tmp_path / name).mkdir()
     monkeypatch.setattr(news, "FOLDER", str(tmp_path / "run"))
     monkeypatch.setattr(news, "STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(news, "PATIENCE", 0.0)
     place = Place(tmp_path)
     for module in (routing, pins):
         monkeypatch.setattr(module, "kernel", place.kernel)
@@ -192,10 +193,32 @@ def test_it_is_refused_while_names_leak_and_told_when_they_begin_to(place: Place
     with pytest.raises(Refusal, match="no DNS server of its own"):
         place.router.turn_on("tv")
     place.engine.there["1"]["dns"] = "9.9.9.9"
+    place.hear("start")
     place.router.turn_on("tv")
     place.engine.there["1"]["dns"] = "192.168.1.1"
     place.router.survey()
     assert place.said()["trouble"].startswith("tv asks 192.168.1.1 in the house")
+
+
+def test_the_engine_is_asked_anew_when_it_has_told_of_something(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def inspect(name: str) -> docker.Described | None:
+        asked.append(name)
+        return place.engine.inspect(name)
+
+    monkeypatch.setattr(docker, "inspect", inspect)
+    for _ in range(2):
+        place.router.turn_on("tv")
+        place.router.turn_off("tv")
+    assert asked == ["tv"]
+    place.hear("die", "strange")
+    place.router.turn_on("tv")
+    place.router.lost()
+    place.router.turn_on("tv")
+    assert asked == ["tv"] * 3
 
 
 def test_without_an_engine_or_the_container_it_is_turned_on_all_the_same(place: Place) -> None:
@@ -302,6 +325,23 @@ def test_one_that_cannot_be_pinned_stays_walled_in_unless_it_is_ending(place: Pl
     place.router.survey()
     assert "leaves by nothing inside" in place.said()["astray"]
     assert len(place.kernel.there(4760)) == 1 and place.router.settled == {"1": False}
+
+
+def test_one_that_comes_up_has_a_moment_before_it_is_called_astray(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(news, "PATIENCE", 60.0)
+    place.router.turn_on("tv")
+    ways = {**place.kernel.ways}
+    place.kernel.ways.clear()
+    place.router.survey()
+    assert place.router.in_doubt and place.said()["astray"] == ""
+    monkeypatch.setattr(news, "PATIENCE", 0.0)
+    place.router.survey()
+    assert not place.router.in_doubt and place.said()["astray"]
+    place.kernel.ways |= ways
+    place.router.survey()
+    assert not place.router.in_doubt and place.said()["astray"] == ""
 
 
 def test_what_was_heard_during_a_survey_is_not_forgotten_by_it(

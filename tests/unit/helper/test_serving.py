@@ -27,6 +27,8 @@ class FakeRouter:
         self.on: dict[str, object] = {"tv": {}}
         self.fails: BaseException | None = None
 
+    in_doubt = False
+
     def _note(self, what: object) -> None:
         self.asked.append(what)
         if self.fails is not None:
@@ -203,6 +205,15 @@ def test_news_are_surveyed(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Over):
         serving.survey(fake, news)  # type: ignore[arg-type]
     assert fake.asked == ["survey"] and not news.is_set()
+
+
+def test_what_is_in_doubt_is_surveyed_again_without_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "AGAIN", 0.01)
+    fake = FakeRouter()
+    fake.in_doubt, fake.fails = True, Over()
+    with pytest.raises(Over):
+        serving.survey(fake, threading.Event())  # type: ignore[arg-type]
+    assert fake.asked == ["survey"]
 
 
 def test_an_engine_is_waited_for_without_polling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
