@@ -48,6 +48,7 @@ async def test_a_container_made_anew_is_routed_from_its_first_packet(server: Vpn
     if network == FIRST:
         server.box.run(["docker", "network", "create", FIRST])
     await on(server)
+    before = len(server.journal("vpn"))
     server.container("--network", network, flood=True)
     await held(server)
     for _ in range(3):  # as compose does
@@ -57,6 +58,7 @@ async def test_a_container_made_anew_is_routed_from_its_first_packet(server: Vpn
         server.box.run(["docker", "start", "seedbox"])
         await held(server, 0.5)
     assert server.tiles()["vpn"]["state"] == "on"
+    assert "off" not in [row["new"] for row in server.journal("vpn")[before:]]
 
 
 async def test_an_engine_that_begins_again_finds_the_container_fenced_in(server: VpnServer) -> None:

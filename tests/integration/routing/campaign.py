@@ -1,31 +1,81 @@
 """`python -m tests.integration.routing.campaign [TOGGLES]` (root): toggles under a flood
 
-Says how many packets took the plain uplink while the tile was on: it has to be none.
+Says how many packets took the plain uplink while the tile was on: it has to be none. The router does
+it, and lays the way again by itself when the tunnel is back.
 """
 
+import json
 import shutil
+import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from tests.integration.routing.lab import Lab
+from tests.integration.routing.lab import HELPER_FOLDER, POLICY, Ears, Lab
+
+Turn = Callable[[str], None]
+"""on or off, and it is done."""
+
+# The router in the house, without Docker and systemd; what it is asked it reads, a word and a key a line.
+ROUTER = """
+import json, sys, threading
+sys.path.append(sys.argv[1])
+from helper import docker, news, routing, serving
+docker.RUNS, news.FOLDER, news.STATE = "/nowhere", sys.argv[3] + "/run", sys.argv[3] + "/state"
+router = routing.Router(lambda: json.loads(sys.argv[2]))
+router.begin()
+threading.Thread(target=serving.watch_kernel, args=(router,), daemon=True).start()
+for line in sys.stdin:
+    word, key = line.split()
+    {"on": router.turn_on, "off": router.turn_off}[word](key)
+    print("done", flush=True)
+"""
 
 
-def campaign(lab: Lab, toggles: int, every: int = 25) -> tuple[int, int]:
+@contextmanager
+def router(lab: Lab) -> Iterator[Turn]:
+    with tempfile.TemporaryDirectory(dir=lab.folder) as folder:
+        for name in ("run", "state"):
+            (lab.folder / folder / name).mkdir()
+        words = ["ip", "netns", "exec", lab.ns("house"), sys.executable, "-ISc", ROUTER, HELPER_FOLDER]
+        words += [json.dumps(POLICY), folder]
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdin is not None and process.stdout is not None
+
+            def turn(word: str) -> None:
+                print(word, "vpn", file=process.stdin, flush=True)
+                assert process.stdout is not None and process.stdout.readline() == "done\n"
+
+            yield turn
+            process.stdin.close()
+
+
+def campaign(lab: Lab, turn: Turn, toggles: int, every: int = 25) -> tuple[int, int]:
     """(packets leaked while on, packets the tunnel carried); the tunnel falls at each `every`th toggle."""
     leaked = carried = 0
     with lab.listening() as ears, lab.flood():
         for number in range(1, toggles + 1):
-            lab.helper("route-on")
+            turn("on")
             ears.forget()
             if number % every == 0:
                 lab.tunnel_down()
                 time.sleep(0.03)
                 lab.tunnel_up(8 + number // every % 2)
-                lab.helper("route-on")
+                resumed(ears)
             time.sleep(0.01)
             leaked, carried = leaked + ears.leaked, carried + ears.carried
-            lab.helper("route-off")
+            turn("off")
     return leaked, carried
+
+
+def resumed(ears: Ears) -> None:
+    """Nobody asks for it: the router heard of the tunnel."""
+    before, end = ears.carried, time.monotonic() + 5
+    while ears.carried == before:
+        assert time.monotonic() < end, "the router did not lay the way into the tunnel that is back"
+        time.sleep(0.005)
 
 
 def main() -> int:
@@ -35,7 +85,8 @@ def main() -> int:
         lab.up()
         lab.tunnel_up()
         start = time.monotonic()
-        leaked, carried = campaign(lab, toggles)
+        with router(lab) as turn:
+            leaked, carried = campaign(lab, turn, toggles)
     finally:
         lab.down()
         shutil.rmtree(lab.folder)
