@@ -22,10 +22,11 @@ WAY = 4720  # the rule into the tunnel's table
 
 # Says when the kernel tells of a rule: linux/rtnetlink.h, RTNLGRP_IPV4_RULE, RTM_NEWRULE, FRA_PRIORITY.
 EAR = """
-import socket, struct, time
+import signal, socket, struct, time
 ear = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
 ear.bind((0, 1 << 7))
 print(0.0, "ready", 0, flush=True)
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 while True:
     text, at = ear.recv(65536), 28
     while at < len(text):
@@ -74,10 +75,10 @@ class Ear:
         self._lines = process.stdout
         self.wait("ready", 0)
 
-    def wait(self, what: str, preference: int) -> float:
+    def wait(self, what: str, preference: int, since: float = 0.0) -> float:
         while True:
             instant, said, number = self._lines.readline().split()
-            if (said, int(number)) == (what, preference):
+            if (said, int(number)) == (what, preference) and float(instant) >= since:
                 return float(instant)
 
 
@@ -118,7 +119,7 @@ async def flushed(server: VpnServer, root: Hands, ear: Ear) -> tuple[Series, int
     for _ in range(FLUSHES):
         server.internet.forget()
         done = await asyncio.to_thread(root.run, "sh", "-c", FLUSH)
-        await asyncio.to_thread(ear.wait, "gone", WAY)
+        await asyncio.to_thread(ear.wait, "gone", WAY, done.start)
         series.add(await asyncio.to_thread(ear.wait, "new", WAY) - done.start)
         await asyncio.sleep(1)
         leaked += server.internet.leaked

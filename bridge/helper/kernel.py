@@ -24,6 +24,10 @@ REPLACE, EXCL, CREATE = 0x100, 0x200, 0x400  # NLM_F_*
 NEW_LINK, GET_LINK, GET_ADDRESS = 16, 18, 22  # RTM_*
 NEW_ROUTE, GET_ROUTE, NEW_RULE, DEL_RULE, GET_RULE = 24, 26, 32, 33, 34
 NO_STATISTICS = attribute(29, struct.pack("=I", 1 << 3))  # IFLA_EXT_MASK: RTEXT_FILTER_SKIP_STATS
+NAME, PEER, LOCAL = 3, 1, 2  # IFLA_IFNAME; IFA_ADDRESS, which is the peer's where there is a LOCAL
+TO, FROM, IIF, PREFERENCE, SUPPRESS, TABLE, MARK = 1, 2, 3, 6, 14, 15, 21  # FRA_*; MARK: PROTOCOL
+OUT, GATEWAY, METRIC = 4, 5, 6  # RTA_*; TO and TABLE are the same
+WITHOUT = "suppress_prefixlength"
 TO_TABLE, UNREACHABLE = 1, 7  # FR_ACT_*
 UNICAST, EVERYWHERE, ON_LINK = 1, 0, 253  # RTN_UNICAST, RT_SCOPE_*
 UP, LOOPBACK, POINT_TO_POINT = 0x1, 0x8, 0x10  # IFF_*
@@ -87,10 +91,10 @@ def way(family: str, to: str, sandbox: str = "") -> str:
     """The interface by which a packet of this namespace's own leaves for an address, empty for none."""
     body = _ROUTE.pack(FAMILIES[family], LENGTHS[family], 0, 0, 0, 0, 0, 0, 0)
     with Netlink(sandbox) as netlink:
-        answer = netlink.ask(Message(GET_ROUTE, 0, body + attribute(1, _packed(to))))
+        answer = netlink.ask(Message(GET_ROUTE, 0, body + attribute(TO, _packed(to))))
         if answer is None:
             return ""
-        index = _NUMBER.unpack(attributes(answer, _ROUTE.size)[4])[0]
+        index = _NUMBER.unpack(attributes(answer, _ROUTE.size)[OUT])[0]
         return next((link.name for link in _links(netlink) if link.number == index), "")
 
 
@@ -117,32 +121,33 @@ def _links(netlink: Netlink) -> list[Link]:
     for body in netlink.dump(GET_ADDRESS, _ADDRESS.pack(0, 0, 0, 0, 0)):
         _, length, _, scope, index = _ADDRESS.unpack_from(body)
         there = attributes(body, _ADDRESS.size)
-        if scope == GLOBAL:  # IFA_LOCAL; IFA_ADDRESS may be the peer's
-            found.setdefault(index, []).append((_address(there[2] if 2 in there else there[1]), length))
+        if scope == GLOBAL:
+            own = there[LOCAL] if LOCAL in there else there[PEER]
+            found.setdefault(index, []).append((_address(own), length))
     bodies = netlink.dump(GET_LINK, _LINK.pack(0, 0, 0, 0, 0) + NO_STATISTICS)
     return [link._replace(addresses=tuple(found.get(link.number, ()))) for link in map(_link, bodies)]
 
 
 def _link(body: bytes) -> Link:
     _, _, index, flags, _ = _LINK.unpack_from(body)
-    return Link(_text(attributes(body, _LINK.size)[3]), index, flags)
+    return Link(_text(attributes(body, _LINK.size)[NAME]), index, flags)
 
 
 def _rules(netlink: Netlink, family: str) -> Iterator[str]:
     for body in netlink.dump(GET_RULE, _ROUTE.pack(FAMILIES[family], 0, 0, 0, 0, 0, 0, 0, 0)):
         there = attributes(body, _ROUTE.size)
-        if there.get(21) == bytes([int(PROTOCOL)]):
+        if there.get(MARK) == bytes([int(PROTOCOL)]):
             yield _rule(body, there, LENGTHS[family])
 
 
 def _rule(body: bytes, there: Attributes, whole: int) -> str:
     _, to, source, _, table, _, _, action, _ = _ROUTE.unpack_from(body)
-    words = [f"pref {_NUMBER.unpack(there[6])[0] if 6 in there else 0}"]
-    words += [f"from {_prefix(there[2], source, whole)}"] if source else []
-    words += [f"to {_prefix(there[1], to, whole)}"] if to else []
-    words += [f"iif {_text(there[3])}"] if 3 in there else []
-    words += [f"lookup {_table(there, 15, table)}"] if action == TO_TABLE else ["type unreachable"]
-    words += ["suppress_prefixlength 0"] if there.get(14) == _NUMBER.pack(0) else []
+    words = [f"pref {_NUMBER.unpack(there[PREFERENCE])[0] if PREFERENCE in there else 0}"]
+    words += [f"from {_prefix(there[FROM], source, whole)}"] if source else []
+    words += [f"to {_prefix(there[TO], to, whole)}"] if to else []
+    words += [f"iif {_text(there[IIF])}"] if IIF in there else []
+    words += [f"lookup {_table(there, table)}"] if action == TO_TABLE else ["type unreachable"]
+    words += [f"{WITHOUT} 0"] if there.get(SUPPRESS) == _NUMBER.pack(0) else []
     return " ".join([*words, f"protocol {PROTOCOL}"])
 
 
@@ -155,19 +160,19 @@ def _routes(
         if length or (protocol != int(PROTOCOL) and table != MAIN):
             continue
         there = attributes(body, _ROUTE.size)
-        gateway = _address(there[5]) if 5 in there else ""
-        device = names.get(_NUMBER.unpack(there[4])[0], "") if 4 in there else ""
+        gateway = _address(there[GATEWAY]) if GATEWAY in there else ""
+        device = names.get(_NUMBER.unpack(there[OUT])[0], "") if OUT in there else ""
         if protocol == int(PROTOCOL):
             via = f"via {gateway} " if gateway else ""
-            metric = f" metric {_NUMBER.unpack(there[6])[0]}" if 6 in there else ""
-            ours.append(f"default {via}dev {device} table {_table(there, 15, table)}{metric}")
+            metric = f" metric {_NUMBER.unpack(there[METRIC])[0]}" if METRIC in there else ""
+            ours.append(f"default {via}dev {device} table {_table(there, table)}{metric}")
         elif gateway:
             defaults.append((device, gateway))
     return defaults, [f"{route} protocol {PROTOCOL}" for route in ours]
 
 
-def _table(there: Attributes, kind: int, short: int) -> int:
-    return int(_NUMBER.unpack(there[kind])[0]) if kind in there else short
+def _table(there: Attributes, short: int) -> int:
+    return int(_NUMBER.unpack(there[TABLE])[0]) if TABLE in there else short
 
 
 def _prefix(address: bytes, length: int, whole: int) -> str:
@@ -198,13 +203,15 @@ def _rule_body(family: str, said: Mapping[str, str]) -> bytes:
     to, source = (_split(said.get(word, ""), LENGTHS[family]) for word in ("to", "from"))
     action = TO_TABLE if "lookup" in said else UNREACHABLE
     parts = [
-        attribute(6, _number(said["pref"])),
-        attribute(21, bytes([int(said["protocol"])])),
-        attribute(1, to[0]) if to[0] else b"",
-        attribute(2, source[0]) if source[0] else b"",
-        attribute(3, said["iif"].encode() + b"\0") if "iif" in said else b"",
-        attribute(15, _number(said["lookup"])) if "lookup" in said else b"",
-        attribute(14, _number(said["suppress_prefixlength"])) if "suppress_prefixlength" in said else b"",
+        attribute(PREFERENCE, _number(said["pref"])),
+        attribute(MARK, bytes([int(said["protocol"])])),
+        attribute(TO, to[0]) if to[0] else b"",
+        attribute(FROM, source[0]) if source[0] else b"",
+        attribute(IIF, said["iif"].encode() + b"\0") if "iif" in said else b"",
+        attribute(TABLE, _number(said["lookup"])) if "lookup" in said else b"",
+        attribute(SUPPRESS, _number(said["suppress_prefixlength"]))
+        if "suppress_prefixlength" in said
+        else b"",
     ]
     return _ROUTE.pack(FAMILIES[family], to[1], source[1], 0, 0, 0, 0, action, 0) + b"".join(parts)
 
@@ -214,17 +221,19 @@ def _route_body(netlink: Netlink, family: str, said: Mapping[str, str]) -> bytes
     scope = EVERYWHERE if "via" in said else ON_LINK
     head = _ROUTE.pack(FAMILIES[family], 0, 0, 0, 0, int(said["protocol"]), scope, UNICAST, 0)
     parts = [
-        attribute(4, _number(_index(netlink, said["dev"]))),
-        attribute(15, _number(said["table"])),
-        attribute(5, _packed(said["via"])) if "via" in said else b"",
-        attribute(6, _number(said["metric"])) if "metric" in said else b"",
+        attribute(OUT, _number(_index(netlink, said["dev"]))),
+        attribute(TABLE, _number(said["table"])),
+        attribute(GATEWAY, _packed(said["via"])) if "via" in said else b"",
+        attribute(METRIC, _number(said["metric"])) if "metric" in said else b"",
     ]
     return head + b"".join(parts)
 
 
 def _index(netlink: Netlink, name: str) -> int:
     answer = netlink.ask(
-        Message(GET_LINK, 0, _LINK.pack(0, 0, 0, 0, 0) + attribute(3, name.encode() + b"\0") + NO_STATISTICS)
+        Message(
+            GET_LINK, 0, _LINK.pack(0, 0, 0, 0, 0) + attribute(NAME, name.encode() + b"\0") + NO_STATISTICS
+        )
     )
     if answer is None:
         raise Refusal("failed", f"there is no interface {name}")
