@@ -47,7 +47,9 @@ def router(lab: Lab) -> Iterator[Turn]:
 
             def turn(word: str) -> None:
                 print(word, "vpn", file=process.stdin, flush=True)
-                assert process.stdout is not None and process.stdout.readline() == "done\n"
+                assert process.stdout is not None
+                while (said := process.stdout.readline()) != "done\n":  # of a tunnel that fell meanwhile
+                    assert said.startswith("Refusal: "), said or "the router has ended"
 
             yield turn
             process.stdin.close()
