@@ -28,6 +28,7 @@ NAME, PEER, LOCAL = 3, 1, 2  # IFLA_IFNAME; IFA_ADDRESS, which is the peer's whe
 TO, FROM, IIF, PREFERENCE, SUPPRESS, TABLE, MARK = 1, 2, 3, 6, 14, 15, 21  # FRA_*; MARK: PROTOCOL
 OUT, GATEWAY, METRIC = 4, 5, 6  # RTA_*; TO and TABLE are the same
 WITHOUT = "suppress_prefixlength"
+NOBODY = (1 << 31) - 1  # no interface's number; 0 would leave it to the kernel which one
 TO_TABLE, UNREACHABLE = 1, 7  # FR_ACT_*
 UNICAST, EVERYWHERE, ON_LINK = 1, 0, 253  # RTN_UNICAST, RT_SCOPE_*
 UP, LOOPBACK, POINT_TO_POINT = 0x1, 0x8, 0x10  # IFF_*
@@ -230,14 +231,13 @@ def _route_body(netlink: Netlink, family: str, said: Mapping[str, str]) -> bytes
 
 
 def _index(netlink: Netlink, name: str) -> int:
+    """NOBODY for one that is gone meanwhile: then the route by it fails, and no other message."""
     answer = netlink.ask(
         Message(
             GET_LINK, 0, _LINK.pack(0, 0, 0, 0, 0) + attribute(NAME, name.encode() + b"\0") + NO_STATISTICS
         )
     )
-    if answer is None:
-        raise Refusal("failed", f"there is no interface {name}")
-    return _link(answer).number
+    return _link(answer).number if answer else NOBODY
 
 
 def _pairs(words: str) -> dict[str, str]:

@@ -139,11 +139,13 @@ def test_many_are_sent_in_pieces_whose_answers_fit(fake: FakeRtnetlink) -> None:
     assert len(fake.sent) == 100 and fake.pieces == 2
 
 
-def test_a_route_by_an_interface_that_is_not_there_changes_nothing(fake: FakeRtnetlink) -> None:
+def test_a_route_by_an_interface_that_is_gone_keeps_no_rule_from_being_laid(fake: FakeRtnetlink) -> None:
     fake.single.clear()
-    with pytest.raises(Refusal, match="there is no interface tun0"):
-        kernel.change({"4": [f"rule add {RULES['4'][0]}", f"route replace {ROUTES['4'][0]}"]})
-    assert fake.sent == []
+    fake.refuses = {1: 19}
+    with pytest.raises(Refusal, match=r"route replace default dev tun0 .*: No such device"):
+        kernel.change({"4": [f"route replace {ROUTES['4'][0]}", f"rule add {RULES['4'][0]}"]})
+    assert [kind for kind, _ in fake.sent] == [24, 32]
+    assert struct.pack("=I", kernel.NOBODY) in fake.sent[0][1]
 
 
 def test_tables_that_change_while_they_are_read_are_read_again(fake: FakeRtnetlink) -> None:
