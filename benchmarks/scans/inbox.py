@@ -27,6 +27,8 @@ from tests.phone import Tile
 DIFFERENT = 12
 PAUSE = 0.02  # seconds between two toggles
 BEFORE = 5.0  # seconds of toggling on a quiet bridge
+ROOM = 18 << 20  # bytes on the disk that a scan and its photos take
+PATIENCE = 10.0  # seconds a scan may take, all in all
 
 CONFIG = """\
   scans: {{kind: process_scans, inbox: {top}/inbox, output: {top}/photos}}
@@ -83,6 +85,10 @@ def said(name: str, took: list[float]) -> str:
 async def main(count: int) -> None:
     top = Path(tempfile.mkdtemp(prefix="bellpull-bench-"))
     try:
+        if shutil.disk_usage(top).free < (needed := count * ROOM):
+            raise SystemExit(
+                f"{count} scans need {needed >> 30} GB in {top.parent}; set TMPDIR, or fewer --scans"
+            )
         (top / "inbox").mkdir()
         (top / "photos").mkdir()
         (top / "state").mkdir()
@@ -93,7 +99,8 @@ async def main(count: int) -> None:
             quiet = await toggled(lamp, time.monotonic() + BEFORE, None)
             start = time.monotonic()
             assert (await scans.turn(True)).status == 0
-            busy = await toggled(lamp, None, scans)
+            async with asyncio.timeout(60 + count * PATIENCE):
+                busy = await toggled(lamp, None, scans)
             seconds = time.monotonic() - start
         done = len(list((top / "inbox/done").glob("*.png")))
         cut = len(list((top / "photos").glob("scan*.png")))
@@ -107,5 +114,5 @@ async def main(count: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scans", type=int, default=200)
+    parser.add_argument("--scans", type=int, default=200, help="2000 take 36 GB for half an hour")
     asyncio.run(main(parser.parse_args().scans))
