@@ -138,6 +138,30 @@ async def test_code_inside_the_worker_can_neither_sudo_nor_reach_the_bridge(scan
     await scans.close()
 
 
+async def test_what_the_page_says_works_for_a_person_of_the_group(scans: Server) -> None:
+    box = scans.box
+    box.run(["useradd", "--create-home", "--groups", "bellpull-scans", "ann"])
+    box.run(["install", "-m", "644", "/dev/null", "/tmp/scan.png"])
+    (box.root / "tmp/scan.png").write_bytes(picture(1))
+    album = f"{INBOX}/Italy 1987"
+    box.run(["sh", "-ec", f"umask 022; mkdir '{album}'; cp /tmp/scan.png '{album}/scan1.png'"], user="ann")
+    phone = await scans.phone()
+    tile = await phone.tile("Process Scans")
+    await tile.turn(True)
+    await eventually(lambda: "chmod g+w" in scans.tiles()["scans"]["reason"], within=30)
+    assert scans.tiles()["scans"]["reason"].endswith(f"run: chmod g+w '{album}'")
+    assert files(box, INBOX) == ["Italy 1987/scan1.png"]
+    box.run(["chmod", "g+w", album], user="ann")
+    assert (await tile.turn(True)).status == 0
+    await tile.wait_until(False, within=60)
+    assert files(box, INBOX) == ["done/Italy 1987/scan1.png"]
+    sidecar = f"{OUTPUT}/Italy 1987/scan1.json"
+    box.run(["sed", "--in-place=.old", "s/[0-9.]*e-05/0/g", sidecar], user="ann")
+    said = box.run(["bellpull", "scans", "redo", "Italy 1987/scan1.png"], user="bellpull-scans").stdout
+    assert "Italy 1987/scan1.png: 2 photos; those of before are in .bellpull/before" in said
+    await scans.close()
+
+
 async def test_a_folder_that_is_missing_is_said_by_the_write_and_in_the_journal(scans: Server) -> None:
     box = scans.box
     box.run(["mv", INBOX, f"{INBOX}.gone"])

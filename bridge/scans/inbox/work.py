@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shlex
 from contextlib import suppress
 
 from bridge.scans.inbox.ledger import DUPLICATE, END, FAIL, PUBLISH, REDO, Entry, Ledger, Told
@@ -112,26 +113,43 @@ class Bench:
             fd = self.inbox.open(found.relative)
         except OSError as error:
             return self._unreadable(found, error)
+        begun: Task | Outcome | None = None
+        try:
+            begun = self._begun(found, slot, fd)
+        finally:
+            if not isinstance(begun, Task):
+                os.close(fd)
+        return begun
+
+    def _begun(self, found: Found, slot: int, fd: int) -> Task | Outcome | None:
         status = os.fstat(fd)
         if (status.st_size, status.st_mtime_ns, status.st_ino) != (found.size, found.mtime, found.inode):
-            os.close(fd)
             return None
         try:
             sha256 = digest(fd)
         except OSError as error:
-            os.close(fd)
             return self._unreadable(found, error)
         if sha256 in self.busy:
-            os.close(fd)
             return None
+        self._may_be_moved(found.relative)
         if sha256 in self.ledger.known and self.trees[PUBLISH].exists(self.ledger.known[sha256]):
             to = free(self.trees[DUPLICATE], found.relative)
-            entry = Entry(DUPLICATE, found.relative, sha256, to)
-            try:
-                return self.decide(entry, fd)
-            finally:
-                os.close(fd)
+            return self.decide(Entry(DUPLICATE, found.relative, sha256, to), fd)
         return Task(self, found.relative, sha256, fd, slot)
+
+    def _may_be_moved(self, scan: str) -> None:
+        """An album that somebody has made may be closed to us: better said before its photos are cut."""
+        try:
+            with self.inbox.parent(scan) as (folder, _):
+                open_to_us = os.access(".", os.W_OK | os.X_OK, dir_fd=folder, effective_ids=True)
+        except OSError:
+            return  # gone, and the scan with it
+        if open_to_us:
+            return
+        place = (self.settings.inbox / scan).parent
+        raise Stuck(
+            f"{place}: nothing may be taken out of this folder; run: chmod g+w {shlex.quote(str(place))}"
+        )
 
     def _unreadable(self, found: Found, error: OSError) -> Outcome | None:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EIO):
