@@ -13,7 +13,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from bridge.scans import edges, joint
+from bridge.scans import edges, joint, slants
 from bridge.scans.arrays import Array
 from bridge.scans.band import Scene, sharpness
 from bridge.scans.geometry import Points, Quad
@@ -304,17 +304,9 @@ def _is_format(wide: float, high: float) -> bool:
 
 def _best_slanted(value: Array, spread: int) -> Array:
     """At each column, the largest sum down a line through it that leans by up to `spread` columns."""
-    count, wide = value.shape
-    padded = np.pad(value, ((0, 0), (spread, spread)))
-    lean = (np.arange(count) + 0.5) / count - 0.5
-    best = np.zeros(wide)
-    for slant in range(-spread, spread + 1):
-        starts = np.rint(slant * lean).astype(int) + spread
-        total = np.zeros(wide)
-        for row, start in zip(padded, starts, strict=True):
-            total += row[start : start + wide]
-        np.maximum(best, total, out=best)
-    return best
+    lean = (np.arange(len(value)) + 0.5) / len(value) - 0.5
+    shifts = np.rint(np.arange(-spread, spread + 1)[:, None] * lean).astype(int)
+    return np.asarray(slants.sums(value, shifts).max(axis=0))
 
 
 def _peaks(values: Array, least: float, apart: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from bridge.scans import slants
 from bridge.scans.arrays import Array
 from bridge.scans.band import BLOCKS, Band, kinks, strength
 
@@ -37,9 +38,9 @@ class Steps:
         self.noise = self._lid_noise(size)
         spread = max(2.0, 0.012 * band.length / band.step)
         self.drift = np.arange(-spread, spread + 0.5, 1.0 if spread < 8 else 2.0)
-        paths, valid = self._paths(size.shape[1])
-        score = (_shown(size / self.noise)[_ROWS[None, None], paths] * valid).sum(axis=2) / live.sum()
-        together = self._together(paths, valid)
+        shifts = np.rint(self.drift[:, None] * t).astype(np.intp)
+        score = slants.sums(_shown(size / self.noise) * live[:, None], shifts) / live.sum()
+        together = self._together(shifts)
         self.best, self.faint = score.max(axis=0), together.max(axis=0)
         self.lean = np.where(self.best > 0.3, score.argmax(axis=0), together.argmax(axis=0))
         along = np.rint(np.arange(size.shape[1])[None, :] + self.drift[self.lean][None, :] * t[:, None])
@@ -53,21 +54,10 @@ class Steps:
         outside = outside[self.band.clear[:, : outside.shape[1]]]
         return max(0.25, float(np.median(outside)) if outside.size else 0.5)
 
-    def _paths(self, count: int) -> tuple[Array, Array]:
-        """Where a line of every slant, through every offset, crosses every block; and whether it does."""
-        index = np.arange(count)[None, :, None] + self.drift[:, None, None] * self.t[None, None, :]
-        index = np.rint(index).astype(np.intp)
-        valid = ((index >= 0) & (index < count)) * self.live
-        return np.clip(index, 0, count - 1), valid
-
-    def _together(self, paths: Array, valid: Array) -> Array:
+    def _together(self, shifts: Array) -> Array:
         """The sum along every line, signs and all, over what noise would add up to."""
-        capped = np.clip(self.kink / self.noise, -4, 4)
-        total = sum(
-            (capped[..., c][_ROWS[None, None], paths] * valid).sum(axis=2) ** 2
-            for c in range(capped.shape[2])
-        )
-        return np.asarray(np.sqrt(total / max(1, self.live.sum())))
+        capped = np.clip(self.kink / self.noise, -4, 4) * self.live[:, None, None]
+        return np.asarray(np.sqrt((slants.sums(capped, shifts) ** 2).sum(axis=2) / max(1, self.live.sum())))
 
     def lines(self, least: float, far: float) -> list[int]:
         """Where lines are, from outside in."""
