@@ -7,8 +7,8 @@ step counts by what a narrow derivative sees beyond a wide one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from bridge.scans.teeth import teeth
 # Samples to the millimetre in which sides are searched: what 300 DPI has.
 FINE = 12.0
 PAPER = 25.0
+
+Stripes = Callable[[tuple[float, float], Array], bool]
+"""Whether a line, by its offsets at both ends and its step a channel, is one flank of a stripe."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def _is_paper(band: Band) -> bool:
 
 
 def _search(
-    band: Band, lid: Array | None, mm: float, clearest: bool, least: float, is_stripe: Any
+    band: Band, lid: Array | None, mm: float, clearest: bool, least: float, is_stripe: Stripes
 ) -> tuple[tuple[float, float], bool, float] | None:
     """Offsets (samples from the band's outer edge) at the side's two ends, and whether a sharp line is there.
 
@@ -122,12 +125,11 @@ def _search(
     onset = _onset(lidward, band, t, mm, steps.outer)
     ground = Ground(lidward, band.profile.mean(axis=2) - lid.mean(axis=2), band.clear, mm)
     lines = steps.lines(least, FAR_MM * mm)
-    heights = {at: steps.height(at) for at in lines}
     for at in lines:
         where, support = steps.line(at), float(steps.best[at])
         if ground.leaves(where, at < steps.outer - mm, support):
             continue
-        if any(outshone(steps, at, other, heights, mm) for other in lines if other != at):
+        if any(outshone(steps, at, other, lines, mm) for other in lines if other != at):
             continue
         if at < steps.outer - 0.3 * mm and is_stripe(steps.ends(at), steps.mean(at)):
             continue

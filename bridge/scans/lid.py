@@ -112,7 +112,8 @@ def fit(small: Image, where: Mask, order: int) -> tuple[Image, float]:
     keep = np.ones(len(index), bool)
     coefficients = np.zeros((basis.shape[1], 3))
     for _ in range(4):
-        coefficients = np.linalg.lstsq(basis[keep], value[keep], rcond=None)[0]
+        kept = basis[keep]
+        coefficients = np.linalg.lstsq(kept.T @ kept, kept.T @ value[keep], rcond=None)[0]
         error = np.abs(value - basis @ coefficients).max(axis=1)
         keep = error <= max(1.0, 3.0 * 1.2 * float(np.median(error)))
     sigma = 1.2 * float(np.median(error))

@@ -163,7 +163,7 @@ class _Patch:
         pixels = self.pixels[box.y0 : box.y1, box.x0 : box.x1]
         inside = self.inside[box.y0 : box.y1, box.x0 : box.x1]
         if not upright:
-            pixels, inside = pixels.swapaxes(0, 1), inside.swapaxes(0, 1)
+            pixels, inside = cv2.transpose(pixels), cv2.transpose(inside)
         high, wide = inside.shape
         least = LEAST_MM * self.mm
         if wide < 2 * least or high < 12 * self.mm:

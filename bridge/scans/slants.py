@@ -20,9 +20,9 @@ def sums(value: Array, shifts: Array) -> Array:
     above = np.zeros((rows + 1, wide + 2 * reach, *value.shape[2:]))
     np.cumsum(value, axis=0, out=above[1:, reach : reach + wide])
     total = np.zeros((len(shifts), wide, *value.shape[2:]))
-    for line, shift in zip(total, shifts, strict=True):
+    for line, shift in enumerate(shifts):
         turns = [0, *(np.flatnonzero(np.diff(shift)) + 1).tolist(), rows]
         for first, last in pairwise(turns):
             at = reach + int(shift[first])
-            line += above[last, at : at + wide] - above[first, at : at + wide]
+            total[line] += above[last, at : at + wide] - above[first, at : at + wide]
     return total

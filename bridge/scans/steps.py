@@ -59,14 +59,18 @@ class Steps:
         capped = np.clip(self.kink / self.noise, -4, 4) * self.live[:, None, None]
         return np.asarray(np.sqrt((slants.sums(capped, shifts) ** 2).sum(axis=2) / max(1, self.live.sum())))
 
-    def lines(self, least: float, far: float) -> list[int]:
-        """Where lines are, from outside in."""
-        return [at for at in _peaks(self.power, 3) if self._is_line(at, least, at < self.outer - far)]
+    def lines(self, least: float, far: float) -> dict[int, float]:
+        """Where lines are, from outside in, and levels of the step there."""
+        peaks = _peaks(self.power, 3)
+        heights = self._heights(np.array(peaks, np.intp))
+        return {
+            at: height
+            for at, height in zip(peaks, heights.tolist(), strict=True)
+            if height > LEAST_STEP and self._is_line(at, least, at < self.outer - far)
+        }
 
     def _is_line(self, at: int, least: float, far: bool) -> bool:
         """Faint lines and those far outside, where other things lie, must go all along the side."""
-        if self.height(at) <= LEAST_STEP:
-            return False
         if self.best[at] >= least and not far:
             return True
         if max(self.best[at] / least, self.faint[at] / FAINT) < 1 or self.agree(at) <= ALONG:
@@ -98,16 +102,16 @@ class Steps:
         good = (index >= 0) & (index < self.kink.shape[1])
         return np.clip(index, 0, self.kink.shape[1] - 1), good
 
-    def height(self, at: int) -> float:
-        """Levels of the step."""
-        index, _ = self._rows(at, -1, 1)
-        rows = _ROWS[:, None]
-        kink = self.kink[rows, index][self.live]
-        alone = np.sqrt((kink**2).sum(axis=2)).max(axis=1)
-        together = np.abs(kink.mean(axis=0)).max()
+    def _heights(self, places: Array) -> Array:
+        """Levels of the steps at some offsets."""
+        on = np.rint(places[:, None] + self.drift[self.lean[places]][:, None] * self.t).astype(np.intp)
+        index = np.clip(on[:, :, None] + np.arange(-1, 2), 0, self.kink.shape[1] - 1)
+        kink = self.kink[_ROWS[None, :, None], index][:, self.live]
+        alone = np.sqrt((kink**2).sum(axis=3)).max(axis=2)
+        together = np.abs(kink.mean(axis=1)).max(axis=(1, 2))
         # The largest of a few noisy values is not nought where there is no step at all.
         alone = np.sqrt(np.maximum(alone**2 - (2.5 * self.noise) ** 2, 0))
-        return float(max(together, np.median(alone)))
+        return np.asarray(np.maximum(together, np.median(alone, axis=1)))
 
     def mean(self, at: int) -> Array:
         """Levels of the step that all of the line has, a value a channel, with their signs."""
