@@ -19,6 +19,14 @@ TILES = f"""\
 """
 KEYS = {"seedbox": "vpn", "second": "second", "guarded": "guarded", "aged": "aged"}
 WINS = "0-a-network-that-wins"
+MARKED = """\
+table ip classic {
+  chain pre {
+    type filter hook prerouting priority mangle
+    iifname "classic0" meta mark set 1
+  }
+}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +147,31 @@ async def test_wireguard_vanishes_and_comes_back_with_other_addresses(server: Vp
     finally:
         wire.down()
         wire.close()
+
+
+async def test_the_classic_recipe_holds_only_as_long_as_nobody_touches_the_container(
+    server: VpnServer,
+) -> None:
+    box = server.box
+    named = "com.docker.network.bridge.name=classic0"
+    box.run(["docker", "network", "create", "--opt", named, "00-classic"])
+    box.run(["nft", "-f", "-"], input=MARKED)
+    box.run(["ip", "route", "add", "default", "dev", "tun0", "table", "100"])
+    box.run(["ip", "rule", "add", "pref", "100", "fwmark", "1", "lookup", "100"])
+    try:
+        server.make("classic")
+        box.run(["docker", "network", "connect", "00-classic", "classic"])
+        await eventually(lambda: server.ask("classic") == TUNNEL)
+        box.run(["docker", "restart", "--time", "0", "classic"])
+        await eventually(lambda: server.ask("classic") == TUNNEL)
+        box.run(["systemctl", "restart", "docker"], timeout=60)
+        await eventually(lambda: server.ask("classic") == TUNNEL)
+        box.run(["docker", "network", "connect", WINS, "classic"])
+        await eventually(lambda: server.ask("classic") == PLAIN)
+        box.run(["docker", "rm", "-f", "classic"])
+        server.make("classic")
+        await eventually(lambda: server.ask("classic") == PLAIN)
+    finally:
+        box.run(["docker", "rm", "-f", "classic"])
+        box.run(["ip", "rule", "del", "pref", "100"])
+        box.run(["nft", "delete", "table", "ip", "classic"])
