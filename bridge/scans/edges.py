@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bridge.scans import shade
 from bridge.scans.arrays import Array, worst
 from bridge.scans.band import BLOCKS, Band, Scene, kinks, lid_under, strength, take_band
 from bridge.scans.geometry import Points
@@ -22,7 +23,7 @@ from bridge.scans.teeth import teeth
 
 # Samples to the millimetre in which sides are searched: what 300 DPI has.
 FINE = 12.0
-PAPER = 25.0
+PAPER, CUT_STRAIGHT = 25.0, 0.85
 
 Stripes = Callable[[tuple[float, float], Array], bool]
 """Whether a line, by its offsets at both ends and its step a channel, is one flank of a stripe."""
@@ -71,14 +72,10 @@ def find_side(
         start, end = (corner + offset for corner, offset in zip((a, b), offsets, strict=True))
         return start, end
 
-    found = _search(
-        rough,
-        lid,
-        mm / step,
-        clearest,
-        least,
-        lambda ends, height: is_stripe(scene, blocked, *on_scan(ends), height),
-    )
+    def no_prints(ends: tuple[float, float], height: Array) -> bool:
+        return is_stripe(scene, blocked, *on_scan(ends), height)
+
+    found = _search(rough, lid, mm / step, clearest, least, no_prints)
     if found is None:
         return None
     line, sharp, straight = found
@@ -91,8 +88,24 @@ def find_side(
     side = _fit(fine, mm) if fine is not None else None
     if side is None or fine is None or clearest or not _is_paper(fine):
         return side
+    if side.support > CUT_STRAIGHT:
+        side = _moved(side, -_shaded(scene, blocked, side, step))
+    return _moved(side, teeth(scene, blocked, *_ends(side)))
+
+
+def _shaded(scene: Scene, blocked: Array | None, side: Side, step: float) -> float:
+    """Pixels by which paper begins further in, where a side was found in the paper's shadow."""
+    reach = shade.OUTSIDE * step, shade.INSIDE * step
+    band = take_band(scene.pixels, blocked, *_ends(side), *reach, step)
+    return 0.0 if band is None else shade.shift(band.profile) * step
+
+
+def _ends(side: Side) -> tuple[Points, Points]:
     half = side.along * side.length / 2
-    out = teeth(scene, blocked, side.point - half, side.point + half)
+    return side.point - half, side.point + half
+
+
+def _moved(side: Side, out: float) -> Side:
     return replace(side, point=side.point + out * np.array([side.along[1], -side.along[0]]))
 
 

@@ -14,7 +14,7 @@ from bridge.scans.arrays import Array, worst
 from bridge.scans.band import Scene, lid_under, take_band
 from bridge.scans.geometry import Points
 
-NEAR_MM, FAR_MM = 1.0, 1.8
+NEAR_MM, FAR_MM = 1.5, 2.3
 LEAST_MM, MOST_MM = 1.5, 8.5
 FOOT_MM = 24.0
 ALIKE, SHARP_MM = 8.0, 0.6
@@ -31,7 +31,7 @@ class Border:
 
 def border_inside(scene: Scene, a: Points, b: Points) -> Border | None:
     """The strip of one tone along a side, which ends all at once where the picture begins."""
-    mm, step = scene.mm, max(1.0, scene.mm / 12)
+    mm, step = scene.mm, max(1.0, scene.mm / 6)
     band = take_band(scene.pixels, None, a, b, 0.0, (MOST_MM + 1) * mm, step)
     if band is None:
         return None

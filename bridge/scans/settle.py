@@ -22,6 +22,8 @@ FOOT_MM = 26.0
 UNSURE = 0.75
 DOUBT = 0.8
 CLEAR = 0.6
+ALIKE_MM = 2.0
+CONTRAST, STRAIGHT = 3.0, 0.5
 
 
 @dataclass
@@ -120,13 +122,17 @@ def _share_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) 
     common = paper.same(borders)
     if common is None:
         return False
-    doubt = False
+    doubt, several = False, sum(border is not None for border in borders) > 1
+    seen = [lines[n].side for n, border in zip(free, borders, strict=True) if border is not None]
+    clear = any(
+        side is not None and max(side.contrast / CONTRAST, side.straight / STRAIGHT) > 1 for side in seen
+    )
     for n, border in zip(free, borders, strict=True):
         if border is not None or paper.is_inside(scene, *ends[n], common.tone):
             continue
         width = paper.width_outside(scene, blocked, *ends[n], common.tone)
-        doubt |= width is None or width < paper.LEAST_MM
-        if width is None:
+        doubt |= width is None or (several and width < paper.LEAST_MM)
+        if width is None and (several or clear):
             lines[n] = _moved(lines[n], common.width * scene.mm)
         elif width is not None and width >= paper.LEAST_MM:
             lines[n] = _moved(lines[n], width * scene.mm)
@@ -136,6 +142,8 @@ def _share_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) 
                 lines[n] = _seen(side)
             else:
                 doubt = True
+                if abs(width - common.width) < ALIKE_MM:
+                    lines[n] = _moved(lines[n], (common.width - width) * scene.mm)
     return doubt
 
 
@@ -146,7 +154,8 @@ def _ends(line: Line, rough: Quad, n: int) -> tuple[Points, Points]:
 
 def _moved(line: Line, by: float) -> Line:
     """The same some pixels further out, a guess."""
-    return Line(line.point + by * np.array([line.along[1], -line.along[0]]), line.along, 0.0)
+    outward = np.array([line.along[1], -line.along[0]])
+    return Line(line.point + by * outward, line.along, 0.0, side=line.side)
 
 
 def _seen(side: Side) -> Line:

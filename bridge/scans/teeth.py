@@ -16,7 +16,7 @@ BIN_MM = 0.25
 OUTSIDE_MM, INSIDE_MM = 2.4, 1.25
 LEAST, LEAST_MM, MOST_MM = 3.5, 0.3, 1.2
 BLUR_MM = 0.08
-UNREST, SHARE = 0.35, 0.2
+UNREST, SHARE, RIPPLED = 0.35, 0.2, 0.4
 EVEN = 3.0
 
 
@@ -42,7 +42,8 @@ def teeth(scene: Scene, blocked: Array | None, a: Points, b: Points) -> float:
         return 0.0
     excess = column - lid
     near = excess[round(middle - LEAST_MM * px) : round(middle + LEAST_MM * px) + 1]
-    floor = max(UNREST * lid, SHARE * float(near.max()))
+    # Compression leaves ripples beside a side.
+    floor = max(UNREST * lid, (RIPPLED if scene.blocky else SHARE) * float(near.max()))
     teeth_at = np.flatnonzero(excess[: round(middle) + 1] > floor)
     at, gap = round(middle), max(2, round(0.2 * px))
     for place in teeth_at[::-1]:
