@@ -7,14 +7,14 @@ from pathlib import Path
 
 from bridge.contract import RouteGrant
 from bridge.helper import docker
-from bridge.helper.kernel import links
+from bridge.helper.kernel import PROTOCOL, links
 from bridge.helper.router import ADDRESS, FOLDER
 from bridge.helper.verbs.route import why_not
 from bridge.policy import route_entry
 from bridge.tools.netlink import Netlink
 from bridge.tools.routing import FAMILIES, Route, Sight, look
 
-MAIN = ("0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1", "default")  # what a VPN client likes to put there
+EVERYTHING = ("0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1", "default")  # as VPN clients write it
 IP = "/usr/sbin/ip" if Path("/usr/sbin/ip").exists() else "/sbin/ip"
 STRICT = "1"  # Linux's ip-sysctl, rp_filter
 
@@ -109,10 +109,12 @@ def _strict(grant: RouteGrant) -> Iterator[Line]:
 
 
 def _client(grant: RouteGrant) -> Iterator[Line]:
-    """A VPN client that puts its routes where everybody's are takes the whole server along."""
-    routes = [route for family in ("-4", "-6") for route in _ip(family, "route", "show", "table", "main")]
+    """A VPN client that lays the way of all packets takes the whole server along; WireGuard's has a table."""
+    routes = [route for family in ("-4", "-6") for route in _ip(family, "route", "show", "table", "all")]
     for route in routes:
-        if route.get("dev") == grant.interface and route.get("dst") in MAIN and not route.get("metric"):
+        if route.get("protocol") == PROTOCOL or route.get("metric"):  # ours, or another uplink's
+            continue
+        if route.get("dev") == grant.interface and route.get("dst") in EVERYTHING:
             cure = "OpenVPN: route-nopull, WireGuard: Table = off"
             what = f"{grant.interface} takes the whole server along ({route['dst']})"
             yield False, f"{what}; keep its client from it ({cure})"

@@ -8,6 +8,7 @@ import pytest
 
 from tests.e2e.box import Box, Image
 from tests.e2e.server import eventually
+from tests.e2e.test_vpn import said
 from tests.e2e.tunnels import OpenVpn, WireGuard, ends
 from tests.e2e.vpn import CONFIG, INTERNET6, PLAIN, PLAIN6, TUNNEL, TUNNEL6, VpnServer, prepared
 
@@ -131,6 +132,11 @@ async def test_wireguard_vanishes_and_comes_back_with_other_addresses(server: Vp
     wire = WireGuard(server.box)
     try:
         wire.up()
+        everything = ("default", "dev", "wg0", "table", "51820")  # as without `Table = off`
+        server.box.run(["ip", "route", "add", *everything])
+        assert "wg0 takes the whole server along (default)" in said(server, "status", "guarded")
+        server.box.run(["ip", "route", "del", *everything])
+        assert "whole server" not in said(server, "status", "guarded")
         routed(server, "guarded")
         await comes_by(server, *wire.sources)
         wire.down()
