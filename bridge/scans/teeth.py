@@ -14,8 +14,7 @@ from bridge.scans.geometry import Points
 
 BIN_MM = 0.25
 OUTSIDE_MM, INSIDE_MM = 2.4, 1.25
-LEAST, LEAST_MM, MOST_MM = 3.5, 0.3, 1.2
-BLUR_MM = 0.08
+LEAST, LEAST_MM, MOST_MM = 4.4, 0.38, 1.28
 UNREST, SHARE, RIPPLED = 0.35, 0.2, 0.4
 EVEN = 3.0
 
@@ -50,5 +49,6 @@ def teeth(scene: Scene, blocked: Array | None, a: Points, b: Points) -> float:
         if at - place > gap:
             break
         at = int(place)
-    out = (middle - at) / px - BLUR_MM
+    # Blur carries a tooth's tip out as far as its roundness hides it.
+    out = (middle - at) / px
     return float(out * mm) if max(LEAST_MM, LEAST / px) < out < MOST_MM else 0.0
