@@ -26,7 +26,6 @@ CELL = (60, 260)  # pixels to a side, the least and the most
 GAP = 8
 LABEL = 18
 PAPER, INK, LOOK = 245, (60, 60, 60), (30, 30, 220)  # blue, green, red
-HASH, DOUBT = 8, "?"
 DRAFT = "sheet.part"
 
 
