@@ -93,10 +93,11 @@ def parts_again(seen: Joint) -> bool:
     return seen.has_strip or (seen.hit > 0.7 and seen.alike < 0.5 and seen.lean < 0.3)
 
 
-def parts_whole(seen: Joint, support: float, halves: float, equal: bool, ruled: bool) -> bool:
+def parts_whole(seen: Joint, support: float, halves: float, equal: bool, ruled: bool, format_: bool) -> bool:
     """Prints that lie flush at both ends are as long as each other, hence mostly of one format.
 
-    The line is to divide the piece equally (`halves`: mm off the middle); elsewhere it is hardly believed.
+    The line is to divide the piece equally (`halves`: mm off the middle); elsewhere it is hardly believed,
+    and only where it leaves a print as long and wide as prints are (`format_`).
     """
     if seen.has_strip:
         return support >= WHOLE and seen.alike < 0.6 and not ruled
@@ -108,7 +109,7 @@ def parts_whole(seen: Joint, support: float, halves: float, equal: bool, ruled: 
         return False
     if equal:
         return seen.top > 0.75 and seen.lean < 0.2
-    return seen.top > 0.95 and seen.lean < 0.1 and support >= WHOLE and not ruled
+    return format_ and seen.top > 0.95 and seen.lean < 0.1 and support >= WHOLE and not ruled
 
 
 def _alike(profile: Array, middle: int, skip: int) -> float:

@@ -205,7 +205,8 @@ class _Patch:
                         float(support[at]),
                         abs(place - wide / 2) / self.mm,
                         _equal(all_support, place, high, self.mm),
-                        ruled or not _is_format(min(place, wide - place), high),
+                        ruled,
+                        _is_format(min(place, wide - place), high),
                     )
                 if good:
                     lo, hi = (place + edge / self.scale for edge in seen.strip)
