@@ -17,7 +17,7 @@ from bridge.scans.lid import Lid, find_lid
 from bridge.scans.stripes import is_blocky
 
 SMALL_DPI = 75.0
-LEAST_MM = 12.0
+LEAST_MM, STRIP_MM = 12.0, 6.0
 MOST_NOISE = 3.5
 FAR_MM = 1.0
 BESIDE_MM = 1.6
@@ -68,7 +68,9 @@ def _photos(pixels: Array, dpi: float, bars: bars_.Bars) -> list[Photo]:
     prints = [found_ for piece in found for found_ in _prints(scene, found, piece, bars, scale, usable)]
     prints = [laid for laid in prints if laid.found.clear or not _is_smudge(laid.piece, away)]
     _keep_apart(scene, prints, bars, scale)
-    return _judge([laid.found for laid in prints], lid, (w, h))
+    # A strip is the shadow that a print's own border hides from it.
+    wide = [laid.found for laid in prints if min(sides(laid.found.quad)) > STRIP_MM * mm]
+    return _judge(wide, lid, (w, h))
 
 
 @dataclass

@@ -81,3 +81,16 @@ def test_the_example_print_is_where_it_was_put() -> None:
     quad = Placed(105, 148, 100, 150, 5).quad()
     assert np.hypot(*(quad[1] - quad[0])) == pytest.approx(100)
     assert np.hypot(*(quad[2] - quad[1])) == pytest.approx(150)
+
+
+def test_four_prints_in_a_square_are_parted_by_the_bars_between_them() -> None:
+    scan = compose("joined_by_bar", 1500056, 300)
+    verdict = judge(scan, [photo.quad for photo in detect(scan.pixels, 300).photos])
+    assert verdict.truth == 4
+    assert verdict.merged == 0, verdict.faults()
+
+
+def test_the_shadow_beside_a_white_border_is_no_photo() -> None:
+    scan = compose("white_border_prints", 1500037, 300)
+    verdict = judge(scan, [photo.quad for photo in detect(scan.pixels, 300).photos])
+    assert verdict.extra == 0, verdict.faults()
