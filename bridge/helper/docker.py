@@ -100,6 +100,22 @@ def bridge(network: str) -> str:
     return f"br-{network[:12]}"
 
 
+def told(networks: list[Network], described: Described) -> list[Network]:
+    """The same, with the addresses that a container has by its own description.
+
+    While one comes up, its networks do not tell whose its addresses are.
+    """
+    there = described["NetworkSettings"]["Networks"]
+    own = {
+        name: tuple(address for kind in ("IPAddress", "GlobalIPv6Address") if (address := one.get(kind)))
+        for name, one in there.items()
+    }
+    return [
+        one._replace(endpoints={**one.endpoints, described["Id"]: own[one.name]}) if one.name in own else one
+        for one in networks
+    ]
+
+
 def containers() -> list[Container]:
     listed = _get("/containers/json?all=1") or []
     return [

@@ -280,6 +280,7 @@ class Router:
             self._finish(key, found.id, False, "", walls)
         else:
             reason = pins.pin(described, entry["network"])
+            self._know(described)
             self._finish(key, found.id, not reason, reason, walls if reason else set())
             self._names(key, entry, described)
 
@@ -289,8 +290,14 @@ class Router:
             described = docker.inspect(container)
             if described and described["State"]["Running"]:
                 reasons.append(pins.pin(described, entry["network"]))
+                self._know(described)
                 self.settled[container] = not reasons[-1]
         self._finish(key, None, True, next(filter(None, reasons), ""), set())
+
+    def _know(self, described: Entry) -> None:
+        """What it sent before it was pinned, and waits for a gateway's address, comes after the wall."""
+        with self._turn:
+            self.networks = docker.told(self.networks, described)
 
     def _finish(self, key: str, container: str | None, pinned: bool, reason: str, walls: set[str]) -> None:
         with self._turn:

@@ -6,13 +6,17 @@ from bridge.helper.docker import Container, Described, Network
 
 
 class FakeEngine:
-    """Stands in for the functions of `bridge.helper.docker` that ask the engine."""
+    """Stands in for the functions of `bridge.helper.docker` that ask the engine.
+
+    Networks do not tell the addresses of those that are `coming_up`.
+    """
 
     def __init__(self) -> None:
         self.running = True
         self.there: dict[str, dict[str, Any]] = {}
         self.bridges: dict[str, str] = {}
         self.refuses = ""
+        self.coming_up: set[str] = set()
 
     def network(self, name: str, bridge: str) -> None:
         self.bridges[name] = bridge
@@ -34,7 +38,7 @@ class FakeEngine:
             Network(name, bridge, {
                 id: (one["networks"][name],)
                 for id, one in self.there.items()
-                if one["running"] and name in one["networks"]
+                if one["running"] and name in one["networks"] and id not in self.coming_up
             })
             for name, bridge in self.bridges.items()
         ]  # fmt: skip

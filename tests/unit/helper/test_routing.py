@@ -177,6 +177,21 @@ def test_with_other_networks_each_address_there_is_guarded(place: Place) -> None
     assert not place.kernel.there(4760) and len(place.kernel.there(4745)) == 1
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_an_address_is_guarded_when_the_wall_goes_though_its_network_does_not_tell_it_yet(
+    place: Place, named: bool
+) -> None:
+    if not named:
+        place.rules = {"version": 1, "routes": {"tv": {**ENTRY, "container": None}}}
+    place.come_up(address="172.20.0.2", web="172.21.0.2")
+    place.router.turn_on("tv")
+    place.hear("die")
+    place.engine.coming_up = {"1"} if named else set()
+    place.router.survey()
+    assert place.router.settled == {"1": True} and not place.kernel.there(4760)
+    assert place.kernel.there(4745) == ["pref 4745 from 172.21.0.2 iif br-web type unreachable protocol 217"]
+
+
 def test_a_default_route_that_another_network_has_is_held_before_it_is_turned_on(place: Place) -> None:
     place.engine.network("0-a", "br-a")
     place.engine.container("tv", "1", {NETWORK: "172.20.0.2", "0-a": "172.22.0.2"})
