@@ -1,12 +1,14 @@
 """`bellpull vpn status KEY`, and `doctor`: which way the next packet goes, and what would get past it."""
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from bridge.contract import RouteGrant
 from bridge.helper import docker
+from bridge.helper.answer import Refusal
 from bridge.helper.kernel import PROTOCOL, links
 from bridge.helper.router import ADDRESS, FOLDER
 from bridge.helper.verbs.route import why_not
@@ -20,6 +22,7 @@ STRICT = "1"  # Linux's ip-sysctl, rp_filter
 
 Line = tuple[bool, str]
 """Whether there is nothing to do about it, and what it says."""
+UNTOLD: Line = (True, "DNS: Docker tells root only; run: sudo bellpull doctor")
 
 
 async def status(grant: RouteGrant) -> list[str]:
@@ -30,8 +33,9 @@ async def status(grant: RouteGrant) -> list[str]:
 
 
 async def findings(grant: RouteGrant) -> list[Line]:
-    """What can be seen without root."""
+    """The same for `doctor`; Docker tells root only."""
     lines = [*kernel(grant, await _look(grant)), *_client(grant), *_strict(grant)]
+    lines += _containers(grant) if os.geteuid() == 0 else [UNTOLD]
     return [(ok, f"{grant.key}: {line}") for ok, line in lines]
 
 
@@ -79,7 +83,14 @@ def _lan(grant: RouteGrant) -> str:
     return ", ".join(grant.lan) or "every network of this server, reached directly"
 
 
-def _containers(grant: RouteGrant) -> Iterator[Line]:
+def _containers(grant: RouteGrant) -> list[Line]:
+    try:
+        return list(_names(grant))
+    except Refusal as refusal:
+        return [(False, f"DNS: {refusal}")]
+
+
+def _names(grant: RouteGrant) -> Iterator[Line]:
     entry, there, said = route_entry(grant), links(), _news(grant)
     for name in [grant.container] if grant.container else docker.on_network(grant.network):
         described = docker.inspect(name)

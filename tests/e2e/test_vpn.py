@@ -104,6 +104,7 @@ async def test_a_container_whose_names_would_leak_is_not_routed(server: VpnServe
     assert not await tile.is_on()
     assert f"seedbox asks {Box.address} in the house" in server.box.run(["bellpull", "journal"]).stdout
     assert "in the house" in said(server, "status", "vpn")
+    assert "in the house" in server.box.run(["bellpull", "doctor"], check=False).stdout
 
 
 async def test_setup_says_what_it_would_do_does_it_once_and_takes_it_back(server: VpnServer) -> None:
