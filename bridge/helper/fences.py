@@ -69,6 +69,14 @@ def lines(rules: Sequence[str], there: Sequence[str]) -> list[str]:
     ]
 
 
+def after(rules: Iterable[str], lines: Sequence[str]) -> set[str]:
+    """The rules that are there when `lines` are done."""
+    there = {*rules}
+    there |= {line.removeprefix("rule add ") for line in lines if line.startswith("rule add ")}
+    there -= {line.removeprefix("rule del ") for line in lines if line.startswith("rule del ")}
+    return there
+
+
 def rules(wanted: Fences, family: str, house: Iterable[str]) -> list[str]:
     """In the words of `ip rule add`, what stops first."""
     stop = f"type unreachable protocol {PROTOCOL}"

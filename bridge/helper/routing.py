@@ -134,7 +134,7 @@ class Router:
             for family in seen:
                 self._count(family, lines[family])
             kernel.change(lines)
-            self._laid = set().union(*(self._rules(family, seen[family], lines[family]) for family in seen))
+            self._laid = {f"IPv{n}: {rule}" for n in seen for rule in fences.after(seen[n].rules, lines[n])}
             self._leave(seen)
 
     def _leave(self, seen: dict[str, Seen]) -> None:
@@ -156,13 +156,6 @@ class Router:
     def _near(self, family: str, links: list[kernel.Link]) -> list[str]:
         """The networks of the house, as all routes together have them."""
         return sorted({prefix for entry in self.on.values() for prefix in route.house(entry, family, links)})
-
-    def _rules(self, family: str, seen: Seen, lines: list[str]) -> set[str]:
-        """The rules there are after `lines`, each with its family."""
-        there = {*seen.rules}
-        there |= {line.removeprefix("rule add ") for line in lines if line.startswith("rule add ")}
-        there -= {line.removeprefix("rule del ") for line in lines if line.startswith("rule del ")}
-        return {f"IPv{family}: {rule}" for rule in there}
 
     def _count(self, family: str, lines: list[str]) -> None:
         """What was there and had to be laid again was deleted by somebody."""

@@ -1,7 +1,7 @@
 """What has to stand on other bridges, and in which order it comes and goes."""
 
 from bridge.helper.docker import Network
-from bridge.helper.fences import NONE, Fences, fences, lines, rules
+from bridge.helper.fences import NONE, Fences, after, fences, lines, rules
 
 OURS = Network("0-bellpull-tv", "vpn-tv", {"tv": ("172.20.0.2",)})
 WEB = Network("web", "br-web", {"tv": ("172.21.0.2", "fd21::2"), "shop": ("172.21.0.3",), "mute": ()})
@@ -41,6 +41,7 @@ def test_what_stops_comes_first_and_goes_last() -> None:
         "rule add pref 4750 from 172.21.0.3 iif br-web lookup 254 protocol 217",
     ]
     assert lines(standing, standing) == []
+    assert after([], added) == {*standing} and after(standing, lines([], standing)) == set()
     taken = lines(rules(NONE, "4", []), standing)
     assert [line.split()[3] for line in taken] == ["4740", "4745", "4750", "4760"]
     assert rules(wanted, "6", [])[0].split()[3] == "fd21::2"
