@@ -212,7 +212,7 @@ class ByHand(Scans):
         words += ["--trim-borders"] if self._kind.trim_borders else []
         words += ["--auto"] if self._kind.auto else []
         words += [f"--poll={self._kind.poll:g}"] if self._kind.poll is not None else []
-        argv = ["nice", sys.executable, "-m", "bridge.scans", "run", *words]
+        argv = ["chrt", "--idle", "0", sys.executable, "-m", "bridge.scans", "run", *words]
         self._reason, self._stopping = "", False
         child = await self._tools.processes.keep(argv, log=logging.getLogger(f"bellpull.{self._key}"))
         self._child = child

@@ -152,7 +152,7 @@ class Inbox:
         later = []
         while self._queue and self._free and not self._stuck and not self.stopping.is_set():
             found = self._queue.pop(0)
-            slot = self._free[-1]
+            slot = self._free.pop()  # before anything is waited for: meanwhile others are given back
             async with self._commit:
                 try:
                     begun = await asyncio.to_thread(self.bench.begin, found, slot)
@@ -161,11 +161,12 @@ class Inbox:
                     return
             if isinstance(begun, Task):
                 self._began()
-                self._free.pop()
                 task = asyncio.create_task(self._one(begun, slot), name=begun.scan)
                 self._tasks[task] = begun.scan
                 task.add_done_callback(self._tasks.pop)
-            elif begun is None:
+                continue
+            self._free.append(slot)
+            if begun is None:
                 later.append(found)
             else:
                 self._began()
