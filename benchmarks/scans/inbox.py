@@ -88,8 +88,8 @@ def said(name: str, took: list[float]) -> str:
 
 def engine(scans: Path, output: Path) -> float:
     """Seconds that `bellpull scans split` takes over the same scans."""
-    jobs = str(os.cpu_count())
-    command = [sys.executable, "-m", "bridge.scans", "split", "--jobs", jobs, "--sidecar", "--output", output]
+    options = ["--jobs", str(os.cpu_count()), "--sidecar", "--output", os.fspath(output)]
+    command = [sys.executable, "-m", "bridge.scans", "split", *options]
     start = time.monotonic()
     subprocess.run([*command, *scans.glob("*.png")], check=False, stdout=subprocess.DEVNULL)
     return time.monotonic() - start
