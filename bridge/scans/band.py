@@ -63,29 +63,58 @@ def take_band(
     rows = max(blocks, min(int(length * (1 - 2 * trim) / step), BLOCKS * 24) // blocks * blocks)
     t = np.linspace(trim * length, (1 - trim) * length, rows)
     on = a + t[:, None] * along
-    x = (on[:, 0, None] + across * inward[0]).astype(np.float32)
-    y = (on[:, 1, None] + across * inward[1]).astype(np.float32)
     mid = (on[:, 0] > 1) & (on[:, 0] < w - 1) & (on[:, 1] > 1) & (on[:, 1] < h - 1)
     seen = float(mid.mean())
     if seen < 0.15:
         return None
-    x0, y0 = max(0, int(x.min()) - 2), max(0, int(y.min()) - 2)
-    x1, y1 = min(w, int(x.max()) + 3), min(h, int(y.max()) + 3)
+    corners = on[[0, 0, -1, -1]] + across[[0, -1, 0, -1], None] * inward
+    lo, hi = corners.min(axis=0), corners.max(axis=0)
+    x0, y0 = max(0, int(lo[0]) - 2), max(0, int(lo[1]) - 2)
+    x1, y1 = min(w, int(hi[0]) + 3), min(h, int(hi[1]) + 3)
     if x1 - x0 < 4 or y1 - y0 < 4:
         return None
-    region = pixels[y0:y1, x0:x1]
-    samples = cv2.remap(
-        region, x - (x0 + 0.5), y - (y0 + 0.5), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    band: Array = samples.reshape(blocks, rows // blocks, len(across), -1).astype(np.float32)
+    warp = np.stack([step * inward, (on[-1] - on[0]) / (rows - 1), corners[0]], axis=1)
+    samples = _laid(pixels[y0:y1, x0:x1], warp, (x0, y0), (len(across), rows), cv2.INTER_LINEAR)
+    profile = _block_means(samples.reshape(rows, len(across), -1), blocks)
     if pixels.dtype == np.uint16:
-        band /= 257
-    good = (x > 0.5) & (x < w - 0.5) & (y > 0.5) & (y < h - 0.5)
+        profile /= 257
+    good = _within(on, across, inward, lo, hi, (w, h))
     if blocked is not None:
-        good &= _free(blocked, x, y, w, h)
-    clear = good.reshape(blocks, rows // blocks, -1).mean(axis=1) > 0.6
+        good &= _free(blocked, warp, np.array(blocked.shape[::-1]) / (w, h), good.shape)
+    clear = np.ones((blocks, len(across)), bool)
+    if not good.all():
+        clear = good.reshape(blocks, rows // blocks, -1).mean(axis=1) > 0.6
     positions = t.reshape(blocks, -1).mean(axis=1)
-    return Band(band.mean(axis=1), clear, a, along, inward, length, outer, seen, positions, step)
+    return Band(profile, clear, a, along, inward, length, outer, seen, positions, step)
+
+
+def _laid(region: Array, warp: Array, corner: tuple[int, int], size: tuple[int, int], how: int) -> Array:
+    """A picture's part from `corner` on, sampled along a band's axes."""
+    warp = warp - np.array([[0, 0, corner[0] + 0.5], [0, 0, corner[1] + 0.5]])
+    flags = how | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(region, warp, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _block_means(samples: Array, blocks: int) -> Array:
+    rows, wide, bands = samples.shape
+    each = samples.reshape(blocks, rows // blocks, wide * bands)
+    # Summed as whole numbers, which the samples are.
+    total = each.sum(axis=1, dtype=np.uint32 if samples.dtype == np.uint16 else np.uint16)
+    return np.asarray(total / np.float32(rows // blocks), np.float32).reshape(blocks, wide, bands)
+
+
+def _within(
+    on: Points, across: Array, inward: Points, lo: Points, hi: Points, size: tuple[int, int]
+) -> Array:
+    """Whether each sample lies on the scan."""
+    far = np.array(size) - 0.5
+    good = np.ones((len(on), len(across)), bool)
+    if (lo > 0.5).all() and (hi < far).all():
+        return good
+    for axis in (0, 1):
+        place = on[:, axis, None] + across * inward[axis]
+        good &= (place > 0.5) & (place < far[axis])
+    return good
 
 
 def lid_under(band: Band, scene: Scene) -> Array:
@@ -108,10 +137,9 @@ def lid_under(band: Band, scene: Scene) -> Array:
     )
 
 
-def _free(blocked: Array, x: Array, y: Array, w: int, h: int) -> Array:
-    bh, bw = blocked.shape
-    column, row = x * np.float32(bw / w) - np.float32(0.5), y * np.float32(bh / h) - np.float32(0.5)
-    there = cv2.remap(blocked, column, row, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+def _free(blocked: Array, warp: Array, scale: Array, shape: tuple[int, ...]) -> Array:
+    """Whether nothing else lies there; `scale` is of that picture beside the scan, across and down."""
+    there = _laid(blocked, warp * scale[:, None], (0, 0), (shape[1], shape[0]), cv2.INTER_NEAREST)
     return np.asarray(there == 0)
 
 

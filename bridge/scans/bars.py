@@ -62,21 +62,25 @@ def find_bars(pixels: Array, mm: float) -> Bars:
     """Look along the four borders of a scan with `mm` pixels to the millimetre."""
     deep = max(4, round(REACH_MM * mm))
     return Bars(
-        left=_along(pixels[:, :deep], mm),
-        right=_along(pixels[:, : -deep - 1 : -1], mm),
-        top=_along(pixels[:deep].swapaxes(0, 1), mm),
-        bottom=_along(pixels[: -deep - 1 : -1].swapaxes(0, 1), mm),
+        left=_along(_blocks(pixels[:, :deep], 0, mm), pixels.shape[0], mm),
+        right=_along(_blocks(pixels[:, -deep:], 0, mm)[:, ::-1], pixels.shape[0], mm),
+        top=_along(_blocks(pixels[:deep], 1, mm).T, pixels.shape[1], mm),
+        bottom=_along(_blocks(pixels[-deep:], 1, mm)[::-1].T, pixels.shape[1], mm),
     )
 
 
-def _along(strip: Array, mm: float) -> Array:
-    """Bar depths along a strip whose first column is the scan's border."""
-    length = strip.shape[0]
-    blocks = max(4, round(length / mm / BLOCK_MM))
-    flat = cv2.resize(np.ascontiguousarray(strip), (strip.shape[1], blocks), interpolation=cv2.INTER_AREA)
-    grey = flat.astype(np.float32).reshape(blocks, strip.shape[1], -1).mean(axis=2)
-    if strip.dtype == np.uint16:
-        grey /= 257
+def _blocks(strip: Array, along: int, mm: float) -> Array:
+    """Levels of a strip, averaged along one axis into blocks of a millimetre."""
+    h, w = strip.shape[:2]
+    blocks = max(4, round(strip.shape[along] / mm / BLOCK_MM))
+    size = (blocks, h) if along else (w, blocks)
+    flat = cv2.resize(strip, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    grey: Array = flat.reshape(size[1], size[0], -1).mean(axis=2)
+    return grey / np.float32(257) if strip.dtype == np.uint16 else grey
+
+
+def _along(grey: Array, length: int, mm: float) -> Array:
+    """Bar depths along a border of `length` pixels, from blocks whose first column is the border."""
     depth, level = _first_steps(grey)
     run = _steady(depth, mm)
     run &= _along_most(depth, run, mm)

@@ -38,6 +38,9 @@ ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "VIPS_CONCURRENCY": "1",
     "MALLOC_ARENA_MAX": "2",
+    # What one scan needed stays for the next: memory that went back is cleared before it comes again.
+    "MALLOC_MMAP_THRESHOLD_": str(8 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
 
 

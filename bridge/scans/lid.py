@@ -112,10 +112,12 @@ def fit(small: Image, where: Mask, order: int) -> tuple[Image, float]:
     keep = np.ones(len(index), bool)
     coefficients = np.zeros((basis.shape[1], 3))
     for _ in range(4):
-        kept = basis[keep]
-        coefficients = np.linalg.lstsq(kept.T @ kept, kept.T @ value[keep], rcond=None)[0]
-        error = np.abs(value - basis @ coefficients).max(axis=1)
-        keep = error <= max(1.0, 3.0 * 1.2 * float(np.median(error)))
+        terms = basis[keep]
+        coefficients = np.linalg.lstsq(terms.T @ terms, terms.T @ value[keep], rcond=None)[0]
+        error = worst(value - basis @ coefficients)
+        kept, keep = keep, error <= max(1.0, 3.0 * 1.2 * float(np.median(error)))
+        if np.array_equal(kept, keep):
+            break
     sigma = 1.2 * float(np.median(error))
     # Terms are products of powers of x and y: two small matrices instead of a plane for every term.
     rows, columns = _powers(np.arange(h) / h - 0.5, order), _powers(np.arange(w) / w - 0.5, order)

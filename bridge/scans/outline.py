@@ -27,9 +27,10 @@ class Piece:
 
 def difference(small: Image, lid: Lid) -> tuple[Image, float]:
     """How far each pixel is from the lid (levels, the worst channel), and the noise of the lid itself."""
-    away = worst(small - lid.colour)
+    away = worst(cv2.subtract(small, lid.colour))
     calm = away[::3, ::3]
-    noise = 1.2 * float(np.median(calm[calm < 8])) if (calm < 8).any() else 1.0
+    calm = calm[calm < 8]
+    noise = 1.2 * float(np.median(calm)) if calm.size else 1.0
     return away, noise
 
 

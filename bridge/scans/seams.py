@@ -139,8 +139,10 @@ class _Patch:
         here = self.inside[box.y0 : box.y1, box.x0 : box.x1]
         if not here.any():
             return box
-        columns = np.flatnonzero(here.mean(axis=0) > 0.08)
-        rows = np.flatnonzero(here.mean(axis=1) > 0.08)
+        columns, rows = (
+            np.flatnonzero(cv2.reduce(here, axis, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel() > 0.08)
+            for axis in (0, 1)
+        )
         if not len(columns) or not len(rows):
             return box
         slack = 1.2 * self.mm

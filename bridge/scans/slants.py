@@ -17,9 +17,9 @@ def sums(value: Array, shifts: Array) -> Array:
     """
     rows, wide = value.shape[:2]
     reach = int(np.abs(shifts).max())
-    above = np.zeros((rows + 1, wide + 2 * reach, *value.shape[2:]))
+    above = np.zeros((rows + 1, wide + 2 * reach, *value.shape[2:]), np.float32)
     np.cumsum(value, axis=0, out=above[1:, reach : reach + wide])
-    total = np.zeros((len(shifts), wide, *value.shape[2:]))
+    total = np.zeros((len(shifts), wide, *value.shape[2:]), np.float32)
     for line, shift in enumerate(shifts):
         turns = [0, *(np.flatnonzero(np.diff(shift)) + 1).tolist(), rows]
         for first, last in pairwise(turns):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
+from html import escape
 
 XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
 EXIF_NAME = b"Exif\0\0"
@@ -43,7 +43,9 @@ def xmp(stamp: Stamp) -> bytes:
         parts.append(f"<photoshop:DateCreated>{stamp.known}</photoshop:DateCreated>")
     if stamp.album:
         album = stamp.album.encode("utf-8", "replace").decode()
-        parts.append(f"<xmpDM:album>{escape(''.join(c for c in album if c.isprintable()))}</xmpDM:album>")
+        parts.append(
+            f"<xmpDM:album>{escape(''.join(c for c in album if c.isprintable()), quote=False)}</xmpDM:album>"
+        )
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'

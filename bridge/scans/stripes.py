@@ -6,6 +6,7 @@ ends. Compression works in squares of eight pixels, and leaves steps of a level 
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from bridge.scans.arrays import Array
@@ -39,11 +40,12 @@ def is_stripe(scene: Scene, blocked: Array | None, a: Points, b: Points, height:
 
 def is_blocky(pixels: Array) -> bool:
     """Whether neighbours differ more where a square of a compressed picture ends than elsewhere."""
-    rows = pixels[:: max(1, len(pixels) // ROWS), : pixels.shape[1] // SQUARE * SQUARE].astype(np.int32)
+    rows = pixels[:: max(1, len(pixels) // ROWS), : pixels.shape[1] // SQUARE * SQUARE]
     if pixels.dtype == np.uint16 or rows.shape[1] < 8 * SQUARE:
         return False
-    differ = np.minimum(np.abs(np.diff(rows.reshape(*rows.shape[:2], -1), axis=1)), 3)
-    each = np.append(differ.mean(axis=(0, 2)), 0).reshape(-1, SQUARE).sum(axis=0)
+    differ = np.minimum(cv2.absdiff(rows[:, 1:], rows[:, :-1]), 3).reshape(len(rows), -1)
+    total = cv2.reduce(differ, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S).reshape(rows.shape[1] - 1, -1)
+    each = np.append(total.sum(axis=1), 0).reshape(-1, SQUARE).sum(axis=0)
     return bool(each[-1] > BLOCKY * each[:-1].mean())
 
 
