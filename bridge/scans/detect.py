@@ -24,6 +24,7 @@ BESIDE_MM = 1.6
 SURROUNDED = 0.95
 SMUDGE = 10.0
 FILLED = 0.9
+WITHIN = 0.8
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def _photos(pixels: Array, dpi: float, bars: bars_.Bars) -> list[Photo]:
     prints = [found_ for piece in found for found_ in _prints(scene, found, piece, bars, scale, usable)]
     prints = [laid for laid in prints if laid.found.clear or not _is_smudge(laid.piece, away)]
     _keep_apart(scene, prints, bars, scale)
+    prints = _outermost(prints)
     # A strip is the shadow that a print's own border hides from it.
     wide = [laid.found for laid in prints if min(sides(laid.found.quad)) > STRIP_MM * mm]
     return _judge(wide, lid, (w, h))
@@ -130,6 +132,24 @@ def _keep_apart(scene: Scene, prints: list[_Laid], bars: bars_.Bars, scale: floa
             for quad in near:
                 _fill(blocked, grown(quad, BESIDE_MM * scene.mm) / scale)
             laid.found = settle.settle(scene, blocked, laid.leaf, bars)
+
+
+def _outermost(prints: list[_Laid]) -> list[_Laid]:
+    """Without those that lie in another: what looks like a print in a print is a part of its picture."""
+    kept: list[_Laid] = []
+    for laid in sorted(prints, key=lambda laid: -area(laid.found.quad)):
+        quad = laid.found.quad
+        holder = next((other for other in kept if _share_in(quad, other.found.quad) > WITHIN), None)
+        if holder is None:
+            kept.append(laid)
+        else:
+            holder.found.confidence = min(holder.found.confidence, settle.UNSURE)
+            holder.found.notes.append("may be more than one photo")
+    return kept
+
+
+def _share_in(quad: Quad, other: Quad) -> float:
+    return area(clip(quad, other)) / max(1.0, area(quad))
 
 
 def _is_smudge(piece: outline.Piece, away: Array) -> bool:

@@ -25,7 +25,9 @@ NARROWEST_MM = 0.2
 BAR_MM, BAR_SPREAD, BAR_TONE, LOOSE = 0.95, 4.0, 20.0, 12.0
 DARK = 150.0
 LIDLIKE = 45.0
-WHOLE, HALF_MM = 0.93, 0.8
+WHOLE, PARTLY, HALF_MM = 0.93, 0.7, 0.8
+LONGEST, EQUAL_MM, PERHAPS = 1.75, 1.2, 0.65
+LOOSE_NOTCH, LOOSE_LEAN = 0.15, 2.0
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,15 @@ def look(scene: Scene, a: Points, b: Points) -> Joint | None:
     )
 
 
-def parts_notched(seen: Joint) -> bool:
-    """Where the outline itself steps, two prints are likely, and the line may lean with one of them."""
+def parts_notched(seen: Joint, notch: float) -> bool:
+    """Where the outline itself steps, two prints are likely, and the line may lean with one of them.
+
+    The more so where it steps by much (`notch`: the share of the line): loose prints lean each its own way.
+    """
     if seen.has_strip:
         return seen.hit > 0.6
+    if notch > LOOSE_NOTCH and seen.hit > 0.9 and seen.top > 0.85 and seen.alike < 0.3:
+        return seen.lean < LOOSE_LEAN
     return seen.hit > 0.85 and seen.top > 0.5 and seen.alike < 0.5 and seen.lean < 0.7
 
 
@@ -100,7 +107,8 @@ def parts_whole(seen: Joint, support: float, halves: float, equal: bool, ruled: 
     and only where it leaves a print as long and wide as prints are (`format_`).
     """
     if seen.has_strip:
-        return support >= WHOLE and seen.alike < 0.6 and not ruled
+        middle = equal and seen.hit >= 0.95 and seen.alike < 0.3 and seen.lean < 0.2
+        return support >= (PARTLY if middle else WHOLE) and seen.alike < 0.6 and not ruled
     if seen.alike > 0.4 or seen.hit < 0.9:
         return False
     if halves < HALF_MM and seen.top > 0.7 and seen.lean < 0.1:
@@ -110,6 +118,27 @@ def parts_whole(seen: Joint, support: float, halves: float, equal: bool, ruled: 
     if equal:
         return seen.top > 0.75 and seen.lean < 0.2
     return format_ and seen.top > 0.95 and seen.lean < 0.1 and support >= WHOLE and not ruled
+
+
+def divides_equally(support: Array, at: float, high: float, mm: float) -> bool:
+    """Whether a line is one of those that divide a piece into two to four prints of one format, all seen."""
+    wide = len(support)
+    slack = round(EQUAL_MM * mm)
+    for count in (2, 3, 4):
+        cell = wide / count
+        # In a grid the prints are a part of the piece's height.
+        if not any(is_format(cell, high / rows) for rows in (1, 2, 3)):
+            continue
+        lines = [round(n * cell) for n in range(1, count)]
+        seen = all(float(support[n - slack : n + slack + 1].max()) >= PERHAPS for n in lines)
+        if seen and min(abs(at - n) for n in lines) <= slack:
+            return True
+    return False
+
+
+def is_format(wide: float, high: float) -> bool:
+    """Whether a rectangle is as long and wide as prints are."""
+    return max(wide, high) <= LONGEST * min(wide, high)
 
 
 def _alike(profile: Array, middle: int, skip: int) -> float:

@@ -14,6 +14,11 @@ from bridge.scans.lid import Image, Lid, Mask
 
 Labels = Array
 
+# A piece this full of its rectangle may be one print; bridges between prints, as shares of the least print.
+FULL = 0.85
+BRIDGES = (0.25, 0.4, 0.6)
+PANORAMA = 3.1
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -45,9 +50,9 @@ def pieces(away: Image, noise: float, usable: Mask, least: float) -> tuple[Label
         x, y, w, h, filled = (int(v) for v in stats[n])
         if min(w, h) < least or filled < 0.15 * least * least:
             continue
-        piece = _piece(n, labels[y : y + h, x : x + w] == n, x, y, labels.shape)
-        if piece is not None:
-            found.append(piece)
+        for contour in _outlines(labels[y : y + h, x : x + w] == n, least):
+            piece = _filled(n, contour + np.array([x, y]), labels.shape)
+            found += _apart(piece, least)
     return labels, found
 
 
@@ -64,20 +69,62 @@ def is_text(away: Image, noise: float, usable: Mask, mm: float, large: float) ->
     return bool(strokes.sum() > (25 if large < 0.25 * ink.size else 150))
 
 
-def _piece(label: int, cut: Mask, x: int, y: int, shape: tuple[int, ...]) -> Piece | None:
-    """Closed, filled, and freed of the hairs and scratches that hang on it."""
+def _outlines(cut: Mask, least: float) -> list[Array]:
+    """Closed, and freed of the hairs and scratches that hang on it; several where only those join them."""
     solid = cv2.copyMakeBorder(cut.astype(np.uint8), 4, 4, 4, 4, cv2.BORDER_CONSTANT)
     contours, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(solid, contours, -1, 1, cv2.FILLED)
-    solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))
-    contours, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    if not contours:
-        return None
-    contour = max(contours, key=cv2.contourArea)
+    return [contour - 4 for contour in _solid_parts(solid, 7, least)]
+
+
+def _solid_parts(mask: Array, size: int, least: float) -> list[Array]:
+    """The contours of what is left when all that is narrower than `size` is gone, that may be prints."""
+    kernel = np.ones((size, size), np.uint8)
+    count, cores = cv2.connectedComponents(cv2.erode(mask, kernel), connectivity=4)
+    # Each by itself, so that prints which meet at a corner do not become one again.
+    contours = [_contour(cv2.dilate((cores == n).astype(np.uint8), kernel)) for n in range(1, count)]
+    largest = max(contours, key=cv2.contourArea, default=None)
+    good = [contour for contour in contours if contour is largest or _may_be_print(contour, least)]
+    return [contour.reshape(-1, 2) for contour in good]
+
+
+def _contour(mask: Array) -> Array:
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(max(contours, key=cv2.contourArea))
+
+
+def _may_be_print(contour: Array, least: float) -> bool:
+    """Whether a part is as wide as prints are, and no longer; a strip of a border is neither."""
+    low, high = sorted(cv2.minAreaRect(contour)[1])
+    return bool(low >= least and high <= PANORAMA * low)
+
+
+def _filled(label: int, contour: Array, shape: tuple[int, ...]) -> Piece:
     full = np.zeros(shape, np.uint8)
-    contour = contour.reshape(-1, 2) + np.array([x - 4, y - 4])
     cv2.drawContours(full, [contour.reshape(-1, 1, 2)], -1, 1, cv2.FILLED)
     return Piece(label, full, contour, float(cv2.countNonZero(full)))
+
+
+def _apart(piece: Piece, least: float) -> list[Piece]:
+    """Prints that nothing but a narrow bridge of shadow joins, one by one; else the piece as it is.
+
+    Prints are rectangles: what fills its own badly, and falls into rectangles where it is thin, was several.
+    """
+    if _fullness(piece.contour) > FULL:
+        return [piece]
+    for across in BRIDGES:
+        size = max(3, round(across * least)) | 1
+        parts = _solid_parts(piece.silhouette, size, least)
+        if len(parts) > 1 and all(_fullness(contour) > FULL for contour in parts):
+            return [_filled(piece.label, contour, piece.silhouette.shape) for contour in parts]
+    return [piece]
+
+
+def _fullness(contour: Array) -> float:
+    """The share of the least rectangle about a contour that lies in it."""
+    points = contour.reshape(-1, 1, 2).astype(np.int32)
+    wide, high = cv2.minAreaRect(points)[1]
+    return float(cv2.contourArea(points) / max(1.0, wide * high))
 
 
 def leaning(contour: Array, shape: tuple[int, ...]) -> float:

@@ -18,7 +18,10 @@ NEAR_MM, FAR_MM = 1.5, 2.3
 LEAST_MM, MOST_MM = 1.5, 8.5
 FOOT_MM = 24.0
 ALIKE, SHARP_MM = 8.0, 0.6
+DARKEST = 130.0  # paper, however yellow; a sky is darker in one channel at least
 TOLD = 2.0
+# A border seen by nothing but its own tone: even from its beginning to its end, and one tone all round.
+FIRST_MM, SHEER_MM, EVEN, BEYOND, ONE_TONE = 0.5, 0.5, 0.25, 0.4, 1.5
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ def border_inside(scene: Scene, a: Points, b: Points) -> Border | None:
     tone = np.median(band.profile[:, near].mean(axis=1), axis=0) * np.ones(3)
     alike = (worst(band.profile - tone) < ALIKE) & band.clear
     share = alike.sum(axis=0) / np.maximum(band.clear.sum(axis=0), 1)
-    if share[near].min() < 0.75:
+    if share[near].min() < 0.75 or tone.min() < DARKEST:
         return None
     ends = np.flatnonzero(share[near.start :] < 0.5)
     if not len(ends):
@@ -74,6 +77,69 @@ def is_inside(scene: Scene, a: Points, b: Points, tone: Array) -> bool:
     return bool((worst(near - tone) < ALIKE).mean() > 0.5)
 
 
+def all_round(scene: Scene, blocked: Array, sides: list[tuple[Points, Points]]) -> Border | None:
+    """A border outside at least three sides that were found, none of which shows where it ends.
+
+    Shadow and glare fade outwards, and differ from side to side; paper is of one tone, as wide all round.
+    """
+    found = [border for a, b in sides if (border := _border_outside(scene, blocked, a, b)) is not None]
+    if len(found) < 3:
+        return None
+    tone = np.median([border.tone for border in found], axis=0)
+    width = float(np.median([border.width for border in found]))
+    alike = [
+        border
+        for border in found
+        if np.abs(border.tone - tone).max() < ONE_TONE and abs(border.width - width) < 1.0
+    ]
+    return Border(tone, width) if len(alike) >= 3 else None
+
+
+def _border_outside(scene: Scene, blocked: Array, a: Points, b: Points) -> Border | None:
+    mm, step = scene.mm, max(1.0, scene.mm / 6)
+    band = take_band(scene.pixels, blocked, a, b, (MOST_MM + 2) * mm, 0.0, step)
+    if band is None:
+        return None
+    px = mm / step
+    lid = lid_under(band, scene)
+    off = np.where(band.clear[..., None], band.profile - lid, np.nan)[:, ::-1]
+    good = np.isfinite(off[..., 0]).sum(axis=0) >= 0.5 * len(off)
+    length = len(good) if good.all() else int(good.argmin())
+    first, enough = round(FIRST_MM * px), round((LEAST_MM + 1) * px)
+    if length < enough:
+        return None
+    profile = np.nanmedian(off[:, :length], axis=0)
+    unlike = np.median(profile[first : round(LEAST_MM * px)], axis=0)
+    size = float(unlike @ unlike)
+    if size < TOLD**2:
+        return None
+    share = cv2.blur((profile @ unlike / size)[None, :].astype(np.float32), (3, 1))[0]
+    ends = np.flatnonzero(share[first:] < 0.5)
+    if not len(ends):
+        return None
+    end, edge = int(ends[0]) + first, round(SHEER_MM * px)
+    even = np.abs(share[first : end - edge] - 1)
+    if end < LEAST_MM * px or even.max() > EVEN or share[end + edge : end + 3 * edge].max(initial=0) > BEYOND:
+        return None
+    tone = unlike + np.median(lid[:, ::-1][:, first:end], axis=(0, 1))
+    return Border(tone, end / px) if end / px < MOST_MM else None
+
+
+def begins_inside(scene: Scene, a: Points, b: Points, tone: Array) -> float | None:
+    """How far (mm) inside a line paper of a tone begins, to go on for a while; None where it does not.
+
+    Glare is a ramp, paper is even.
+    """
+    mm, step = scene.mm, max(1.0, scene.mm / 12)
+    band = take_band(scene.pixels, None, a, b, 0.0, (MOST_MM / 2) * mm, step)
+    if band is None:
+        return None
+    other = worst(np.median(band.profile, axis=0) - tone) > TOLD
+    start = int(other.argmin())
+    goes_on = other[start:][: round(LEAST_MM * mm / step)]
+    return start * step / mm if start and not goes_on.any() else None
+
+
 def width_outside(scene: Scene, blocked: Array, a: Points, b: Points, tone: Array) -> float | None:
     """How far (mm) paper of a tone goes on outside a side; None where the lid has nearly the same tone."""
     mm, step = scene.mm, max(1.0, scene.mm / 6)
@@ -89,8 +155,8 @@ def width_outside(scene: Scene, blocked: Array, a: Points, b: Points, tone: Arra
     share = np.einsum("bsc,bsc->bs", band.profile - lid, unlike) / np.maximum(size, 1.0)
     # Where others lie there is none.
     share[:, band.clear.sum(axis=0) < 0.5 * len(share)] = 0
-    paper = np.median(np.where(band.clear, share, 0), axis=0)[::-1]
+    first = round(FIRST_MM * mm / step)  # nearer, the picture's own edge outshines a tone so like the lid's
+    paper = np.median(np.where(band.clear, share, 0), axis=0)[::-1][first:]
     paper = cv2.blur(paper[None, :].astype(np.float32), (3, 1))[0]
-    first = round(0.4 * mm / step)
-    ends = np.flatnonzero(np.abs(paper[first:] - 1) > 0.5)
+    ends = np.flatnonzero(np.abs(paper - 1) > 0.5)
     return float((ends[0] + first) * step / mm) if len(ends) else None

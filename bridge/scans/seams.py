@@ -13,7 +13,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from bridge.scans import edges, joint, slants
+from bridge.scans import edges, joint, outline, slants
 from bridge.scans.arrays import Array
 from bridge.scans.band import Scene, sharpness
 from bridge.scans.geometry import Points, Quad
@@ -25,11 +25,10 @@ LEAST_ALONE_MM = 35.0
 BLOCKS = 40
 SQUARE = 0.1
 NOTCH = 0.045
-NOTCHED, PERHAPS = 0.6, 0.65
+NOTCHED = 0.6
 MOST_LINES = 3
 MOST_LOOKS = 6
-EQUAL_MM = 1.2
-LONGEST = 1.75
+SLICE = 2.4
 
 
 # What a side of a part is: the piece's own outline, a seam, or a seam with a gap or a bar in it.
@@ -129,10 +128,19 @@ class _Patch:
         for cut in sorted(cuts, key=lambda c: -c.support):
             # Prints laid in a grid: what parts the whole parts its halves, too.
             across = next((other for other in cuts if other is not cut), None)
-            parts = [self.split(half, depth + 1, across) for half in _halves(box, cut)]
-            if cut.notched or not any(len(part) == 1 and _slender(part[0]) for part in parts):
+            parts = self.split_both(_halves(box, cut), depth + 1, across)
+            longest = outline.PANORAMA if cut.notched else SLICE
+            if not any(len(part) == 1 and _slender(part[0], longest) for part in parts):
                 return [leaf for part in parts for leaf in part]
         return [box]
+
+    def split_both(self, halves: tuple[Box, Box], depth: int, across: Cut | None) -> list[list[Box]]:
+        """What parts one of two halves, parts the other sooner."""
+        one = self.split(halves[0], depth, across)
+        other = self.split(halves[1], depth, across or _between(one))
+        if len(one) == 1 and across is None:
+            one = self.split(halves[0], depth, _between(other))
+        return [one, other]
 
     def tighten(self, box: Box) -> Box:
         """Shrink to where the piece is; a side that moves is no seam any more."""
@@ -178,7 +186,7 @@ class _Patch:
         alone = round(LEAST_ALONE_MM * self.mm)
         open_ = (support * through)[alone:-alone]
         self.doubt[box] = max(self.doubt[box], float(open_.max()) if open_.size else 0.0)
-        perhaps = (support >= PERHAPS) & through
+        perhaps = (support >= joint.PERHAPS) & through
         perhaps[:alone] = perhaps[-alone:] = False
         base = box.x0 if upright else box.y0
         again = np.zeros(wide, bool)
@@ -198,7 +206,8 @@ class _Patch:
             if seen is not None:
                 place = at + 0.5 + seen.moved / self.scale
                 if bool(notched[at]):
-                    good = joint.parts_notched(seen)
+                    close = notch[max(0, at - round(self.mm)) : at + round(self.mm) + 1]
+                    good = joint.parts_notched(seen, float(close.max()))
                 elif again[at]:
                     good = joint.parts_again(seen)
                 else:
@@ -206,9 +215,9 @@ class _Patch:
                         seen,
                         float(support[at]),
                         abs(place - wide / 2) / self.mm,
-                        _equal(all_support, place, high, self.mm),
+                        joint.divides_equally(all_support, place, high, self.mm),
                         ruled,
-                        _is_format(min(place, wide - place), high),
+                        joint.is_format(min(place, wide - place), high),
                     )
                 if good:
                     lo, hi = (place + edge / self.scale for edge in seen.strip)
@@ -285,26 +294,6 @@ class _Patch:
         return float(base + both[0]), float(base + both[-1] + 1)
 
 
-def _equal(support: Array, at: float, high: float, mm: float) -> bool:
-    """Whether a line is one of those that divide a piece into two to four prints of one format, all seen."""
-    wide = len(support)
-    slack = round(EQUAL_MM * mm)
-    for count in (2, 3, 4):
-        cell = wide / count
-        # In a grid the prints are a part of the piece's height.
-        if not any(_is_format(cell, high / rows) for rows in (1, 2, 3)):
-            continue
-        lines = [round(n * cell) for n in range(1, count)]
-        seen = all(float(support[n - slack : n + slack + 1].max()) >= PERHAPS for n in lines)
-        if seen and min(abs(at - n) for n in lines) <= slack:
-            return True
-    return False
-
-
-def _is_format(wide: float, high: float) -> bool:
-    return max(wide, high) <= LONGEST * min(wide, high)
-
-
 def _best_slanted(value: Array, spread: int) -> Array:
     """At each column, the largest sum down a line through it that leans by up to `spread` columns."""
     lean = (np.arange(len(value)) + 0.5) / len(value) - 0.5
@@ -332,9 +321,19 @@ def _halves(box: Box, cut: Cut) -> tuple[Box, Box]:
     )
 
 
-def _slender(box: Box) -> bool:
+def _between(parts: list[Box]) -> Cut | None:
+    """The seam between two boxes."""
+    if len(parts) != 2:
+        return None
+    one, other = parts
+    if "own" not in (one.edges[1], other.edges[3]):
+        return Cut(True, one.x1, other.x0, 1.0, False)
+    return Cut(False, one.y1, other.y0, 1.0, False)
+
+
+def _slender(box: Box, longest: float) -> bool:
     """Longer than prints are: a slice of a picture rather than a neighbour."""
-    return max(box.size) > 2.4 * min(box.size)
+    return max(box.size) > longest * min(box.size)
 
 
 def _axes(quad: Quad) -> tuple[Points, Points, Points]:

@@ -119,9 +119,11 @@ def _share_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) 
     free = [n for n, line in enumerate(lines) if leaf.edges[n] == "own" and not line.bar and not line.off]
     ends = {n: _ends(lines[n], leaf.quad, n) for n in free}
     borders = [paper.border_inside(scene, *ends[n]) for n in free]
-    common = paper.same(borders)
+    common = paper.same(borders) or paper.all_round(scene, blocked, list(ends.values()))
     if common is None:
         return False
+    _leave_glare(scene, blocked, leaf, lines, dict(zip(free, borders, strict=True)), common.tone)
+    ends = {n: _ends(lines[n], leaf.quad, n) for n in free}
     doubt, several = False, sum(border is not None for border in borders) > 1
     seen = [lines[n].side for n, border in zip(free, borders, strict=True) if border is not None]
     clear = any(
@@ -145,6 +147,29 @@ def _share_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) 
                 if abs(width - common.width) < ALIKE_MM:
                     lines[n] = _moved(lines[n], (common.width - width) * scene.mm)
     return doubt
+
+
+def _leave_glare(
+    scene: Scene,
+    blocked: Array,
+    leaf: Leaf,
+    lines: list[Line],
+    borders: dict[int, paper.Border | None],
+    tone: Array,
+) -> None:
+    """A side that is only where the lid ends may be where glare does; the other sides' paper tells."""
+    if sum(border is not None and lines[n].weight > 0 for n, border in borders.items()) < 2:
+        return
+    for n in borders:
+        if lines[n].weight > 0:
+            continue
+        deep = paper.begins_inside(scene, *_ends(lines[n], leaf.quad, n), tone)
+        if deep is None:
+            continue
+        inner = _moved(lines[n], -deep * scene.mm)
+        side = edges.find_side(scene, blocked, *_ends(inner, leaf.quad, n), (0.6, 0.6), clearest=True)
+        if side is not None and side.support > 0.3:
+            lines[n] = _seen(side)
 
 
 def _ends(line: Line, rough: Quad, n: int) -> tuple[Points, Points]:

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.scans.compose import Placed, compose
 from benchmarks.scans.score import judge
 from bridge.scans.detect import detect
+from tests.unit.scans.scenes import picture
 
 DPI = 150
 
@@ -94,3 +95,31 @@ def test_the_shadow_beside_a_white_border_is_no_photo() -> None:
     scan = compose("white_border_prints", 1500037, 300)
     verdict = judge(scan, [photo.quad for photo in detect(scan.pixels, 300).photos])
     assert verdict.extra == 0, verdict.faults()
+
+
+def on_the_lid(*places: tuple[int, int, int, int]) -> np.ndarray:
+    """Pictures on a lid at 150 DPI, by left, top, width and height in pixels."""
+    scan = np.full((1750, 1240, 3), 238, np.uint8)
+    for n, (x, y, w, h) in enumerate(places):
+        scan[y : y + h, x : x + w] = picture(w, h, n)
+    return scan
+
+
+def test_prints_that_meet_at_a_corner_are_all_found() -> None:
+    photos = detect(on_the_lid((200, 300, 240, 360), (438, 658, 500, 380)), DPI).photos
+    assert len(photos) == 2
+
+
+def test_prints_that_a_bridge_of_shadow_joins_are_told_apart() -> None:
+    scan = on_the_lid((200, 300, 240, 360), (470, 600, 500, 380))
+    scan[620:655, 440:470] = 215
+    assert len(detect(scan, DPI).photos) == 2
+
+
+def test_a_picture_in_a_frame_with_the_lids_tone_between_is_one_print() -> None:
+    scan = on_the_lid((200, 300, 700, 900))
+    scan[400:1100, 300:800] = 238
+    scan[520:980, 400:700] = picture(300, 460, 7)
+    photos = detect(scan, DPI).photos
+    assert len(photos) == 1
+    assert photos[0].confidence < 0.9

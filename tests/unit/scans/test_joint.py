@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from bridge.scans.arrays import Array
-from bridge.scans.joint import Joint, look
+from bridge.scans.joint import Joint, look, parts_notched, parts_whole
 from tests.unit.scans.scenes import lid, picture, scanned
 
 SEAM = 500
@@ -92,3 +92,25 @@ def test_joints_are_looked_at_in_low_resolution_too() -> None:
     low = type(scene)(scene.pixels, scene.half, scene.half_scale, scene.mm / 4, scene.lid)
     found = look(low, np.array([125.0, 210]), np.array([125.0, 15]))
     assert found is None or 0 <= found.hit <= 1
+
+
+def line(**how: float | tuple[float, float]) -> Joint:
+    """A line without a fault, but for what is told."""
+    clear = {"hit": 1.0, "top": 1.0, "alike": 0.0, "lean": 0.0, "moved": 0.0, "strip": (0.0, 0.0)}
+    return Joint(np.zeros(2), np.ones(2), **(clear | how))  # type: ignore[arg-type]
+
+
+def test_loose_prints_may_lean_each_its_own_way_where_the_outline_steps_by_much() -> None:
+    assert parts_notched(line(lean=1.3), notch=0.4)
+    assert not parts_notched(line(lean=1.3), notch=0.05)
+    assert not parts_notched(line(lean=1.3, top=0.6), notch=0.4)
+    assert not parts_notched(line(lean=2.5), notch=0.4)
+
+
+def test_a_bar_in_the_very_middle_of_restless_pictures_is_believed_sooner() -> None:
+    bar = line(strip=(0.0, 8.0), top=0.4)
+    assert parts_whole(bar, 0.75, 0.2, equal=True, ruled=False, format_=True)
+    assert not parts_whole(bar, 0.75, 9.0, equal=False, ruled=False, format_=True)
+    assert not parts_whole(
+        line(strip=(0.0, 8.0), alike=0.5), 0.75, 0.2, equal=True, ruled=False, format_=True
+    )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bridge.scans.paper import Border, border_inside, is_inside, same, width_outside
+from bridge.scans.paper import Border, all_round, begins_inside, border_inside, is_inside, same, width_outside
 from tests.unit.scans.scenes import LID, MM, lid, picture, scanned
 
 LEFT, WIDTH = 300, round(4 * MM)
@@ -67,3 +67,48 @@ def test_paper_hardly_told_from_the_lid_is_followed_to_its_end(unlike: float) ->
 def test_paper_of_the_lids_own_tone_cannot_be_followed() -> None:
     scene = scanned(bordered(LID + 1))
     assert width_outside(scene, nothing(), A + INNER, B + INNER, np.full(3, LID + 1)) is None
+
+
+PICTURE = np.array([[360.0, 300], [760, 300], [760, 620], [360, 620]])
+SIDES = [(PICTURE[n], PICTURE[(n + 1) % 4]) for n in range(4)]
+
+
+def framed(*levels: float) -> np.ndarray:
+    """A picture on the lid with rings about it, a millimetre each, so many levels off the lid."""
+    canvas = lid()
+    for n in range(len(levels), 0, -1):
+        out = round(n * MM)
+        canvas[300 - out : 620 + out, 360 - out : 760 + out] = LID + levels[n - 1]
+    canvas[300:620, 360:760] = picture(400, 320, 3)
+    return canvas
+
+
+def test_a_border_of_one_tone_all_round_is_seen_by_its_tone_alone() -> None:
+    border = all_round(scanned(framed(-3, -3, -3, -3)), nothing(), SIDES)
+    assert border is not None
+    assert border.width == pytest.approx(4, abs=0.3)
+    assert border.tone == pytest.approx([LID - 3] * 3, abs=0.6)
+
+
+def test_shadow_that_fades_and_a_tone_on_two_sides_are_no_border() -> None:
+    assert all_round(scanned(framed(-8, -6, -4, -2)), nothing(), SIDES) is None
+    half = framed(-3, -3, -3, -3)
+    half[:300], half[300:620, :360] = LID, LID
+    assert all_round(scanned(half), nothing(), SIDES) is None
+
+
+def test_the_dark_even_sky_of_a_picture_is_no_border() -> None:
+    canvas = bordered(LID + 8)
+    canvas[40:860, LEFT : LEFT + WIDTH] = (71, 112, 171)
+    assert border_inside(scanned(canvas), A, B) is None
+
+
+def test_paper_begins_where_the_glare_beside_it_has_ended() -> None:
+    canvas = bordered(LID + 15)
+    glare = round(2 * MM)
+    canvas[40:860, LEFT - glare : LEFT] = np.linspace(LID + 3, LID + 11, glare)[None, :, None]
+    outer = np.array([-float(glare), 0.0])
+    scene, tone = scanned(canvas), np.full(3, LID + 15)
+    assert begins_inside(scene, A + outer, B + outer, tone) == pytest.approx(2, abs=0.2)
+    assert begins_inside(scene, A, B, tone) in (None, pytest.approx(0, abs=0.15))
+    assert begins_inside(scene, A + outer, B + outer, np.full(3, LID - 15)) is None
