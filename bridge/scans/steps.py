@@ -14,10 +14,12 @@ FAINT, LEAST_STEP = 10.0, 0.5
 # Far outside the rough place a line must go along so much of the side.
 ALONG, FAR_MM = 0.75, 1.5
 # The filter itself leaves a lobe beside a step; compression leaves ghosts; before them come shadow and glare.
-LOBE, LOBE_MM, OVER = 6.0, 0.55, 2.5
+LOBE, LOBE_MM, OVER = 6.0, 0.55, 1.7
 GHOST, GHOST_MM = 12.0, 1.0
 SHARPER, SHADOW_MM, SOFT = 2.0, 2.5, 0.35
 GLARE_MM, FAR_SOFT = 6.0, 0.2
+# A ramp from the lid to a clearer line: how deep, how far along, and how much of it halfway.
+RAMP_MM, RAMP_LEVELS, CLEARER, HALFWAY = 2.0, 2.5, 1.3, 0.75
 
 _ROWS = np.arange(BLOCKS)
 
@@ -128,6 +130,24 @@ class Steps:
         profile = self.band.profile[rows, index][use].mean(axis=0)
         return float(np.abs(profile.max(axis=0) - profile.min(axis=0)).max())
 
+    def ramp(self, at: int, other: int, mm: float) -> bool:
+        """Whether the ground goes on changing from a line to one further in: paper is even from its edge on."""
+        near, far = round(0.2 * mm), other - at - round(0.25 * mm)
+        if far - near < 2:
+            return False
+        index, good = self._rows(at, -round(0.5 * mm), far)
+        rows = _ROWS[:, None]
+        use = self.live & (good & self.band.clear[rows, index]).all(axis=1)
+        if use.sum() < 4:
+            return False
+        profile = np.median(self.band.profile[rows, index][use], axis=0)
+        profile = profile - profile[: round(0.25 * mm)].mean(axis=0)
+        deep = profile[-1]
+        size = float(deep @ deep)
+        if size < RAMP_LEVELS**2:
+            return False
+        return bool((profile[round(0.5 * mm) + near :] @ deep / size).mean() < HALFWAY)
+
 
 def outshone(steps: Steps, at: int, other: int, heights: dict[int, float], mm: float) -> bool:
     """Whether a line is but the fringe of another: its shadow's flank, or what compression leaves about it.
@@ -136,6 +156,8 @@ def outshone(steps: Steps, at: int, other: int, heights: dict[int, float], mm: f
     """
     off, more = (other - at) / mm, heights[other] / heights[at]
     if (abs(off) < max(LOBE_MM, LOBE / mm) and more > OVER) or (0 < off < GHOST_MM and more > GHOST):
+        return True
+    if 0 < off < RAMP_MM and more > CLEARER and steps.best[other] > steps.best[at] and steps.ramp(at, other, mm):
         return True
     if not 0 < off < GLARE_MM or more < SHARPER or steps.best[other] < 0.7:
         return False
