@@ -20,6 +20,7 @@ FOOT_MM = 24.0
 ALIKE, SHARP_MM = 8.0, 0.6
 DARKEST = 130.0  # paper, however yellow; a sky is darker in one channel at least
 TOLD = 2.0
+ASTRAY_MM = 2.0  # so far inside its true place a side may have been taken to be
 # A border seen by nothing but its own tone: even from its beginning to its end, and one tone all round.
 FIRST_MM, SHEER_MM, EVEN, BEYOND, ONE_TONE = 0.5, 0.5, 0.25, 0.4, 1.5
 
@@ -125,19 +126,28 @@ def _border_outside(scene: Scene, blocked: Array, a: Points, b: Points) -> Borde
     return Border(tone, end / px) if end / px < MOST_MM else None
 
 
-def begins_inside(scene: Scene, a: Points, b: Points, tone: Array) -> float | None:
-    """How far (mm) inside a line paper of a tone begins, to go on for a while; None where it does not.
+def begins(scene: Scene, blocked: Array, a: Points, b: Points, border: Border) -> float | None:
+    """How far (mm) inside a line a border's paper begins, negative outside; None where that is not told.
 
-    Glare is a ramp, paper is even.
+    Paper is even all the way from the picture to its own edge; shadow and glare are ramps.
     """
     mm, step = scene.mm, max(1.0, scene.mm / 12)
-    band = take_band(scene.pixels, None, a, b, 0.0, (MOST_MM / 2) * mm, step)
-    if band is None:
+    band = take_band(scene.pixels, blocked, a, b, ASTRAY_MM * mm, border.width * mm, step)
+    if band is None or not band.clear.any(axis=0).all():
         return None
-    other = worst(np.median(band.profile, axis=0) - tone) > TOLD
-    start = int(other.argmin())
-    goes_on = other[start:][: round(LEAST_MM * mm / step)]
-    return start * step / mm if start and not goes_on.any() else None
+    px, line = mm / step, round(band.outer / step)
+    sure = slice(-round(1.2 * px), -round(0.4 * px))
+    profile = np.nanmedian(np.where(band.clear[..., None], band.profile, np.nan), axis=0) * np.ones(3)
+    tone = np.median(profile[sure], axis=0)
+    if np.abs(tone - border.tone).max() > ALIKE:
+        return None
+    other = worst(profile - tone) > TOLD
+    outside = np.flatnonzero(other[: sure.start])
+    if not len(outside):
+        return None
+    edge = int(outside[-1])
+    goes_on = other[max(0, edge - round(0.4 * px)) : edge + 1]
+    return (edge + 1 - line) / px if goes_on.all() else None
 
 
 def width_outside(scene: Scene, blocked: Array, a: Points, b: Points, tone: Array) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from bridge.scans.bars import Bars
 from bridge.scans.edges import Side
 from bridge.scans.geometry import Points, Quad, meet, tilt
 from bridge.scans.seams import OWN, Leaf
+from bridge.scans.teeth import teeth
 
 AGREE = math.radians(0.3)
 BAR_WEDGE_MM = 0.97
@@ -122,7 +123,7 @@ def _share_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) 
     common = paper.same(borders) or paper.all_round(scene, blocked, list(ends.values()))
     if common is None:
         return False
-    _leave_glare(scene, blocked, leaf, lines, dict(zip(free, borders, strict=True)), common.tone)
+    _follow_paper(scene, blocked, leaf, lines, dict(zip(free, borders, strict=True)), common)
     ends = {n: _ends(lines[n], leaf.quad, n) for n in free}
     doubt, several = False, sum(border is not None for border in borders) > 1
     seen = [lines[n].side for n, border in zip(free, borders, strict=True) if border is not None]
@@ -149,27 +150,33 @@ def _share_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) 
     return doubt
 
 
-def _leave_glare(
+def _follow_paper(
     scene: Scene,
     blocked: Array,
     leaf: Leaf,
     lines: list[Line],
     borders: dict[int, paper.Border | None],
-    tone: Array,
+    common: paper.Border,
 ) -> None:
-    """A side that is only where the lid ends may be where glare does; the other sides' paper tells."""
-    if sum(border is not None and lines[n].weight > 0 for n, border in borders.items()) < 2:
+    """A side that is only where the lid ends may be where a shadow or glare does; the paper tells."""
+    have = [
+        border or paper.is_inside(scene, *_ends(lines[n], leaf.quad, n), common.tone)
+        for n, border in borders.items()
+    ]
+    if sum(map(bool, have)) < 2:
         return
-    for n in borders:
+    for n, border in borders.items():
         if lines[n].weight > 0:
             continue
-        deep = paper.begins_inside(scene, *_ends(lines[n], leaf.quad, n), tone)
+        deep = paper.begins(scene, blocked, *_ends(lines[n], leaf.quad, n), border or common)
         if deep is None:
             continue
-        inner = _moved(lines[n], -deep * scene.mm)
-        side = edges.find_side(scene, blocked, *_ends(inner, leaf.quad, n), (0.6, 0.6), clearest=True)
+        line = _moved(lines[n], -deep * scene.mm)
+        ends = _ends(line, leaf.quad, n)
+        side = edges.find_side(scene, blocked, *ends, (0.6, 0.6), clearest=True)
         if side is not None and side.support > 0.3:
-            lines[n] = _seen(side)
+            line = _seen(side)
+        lines[n] = _outwards(line, teeth(scene, blocked, *_ends(line, leaf.quad, n)))
 
 
 def _ends(line: Line, rough: Quad, n: int) -> tuple[Points, Points]:
@@ -179,8 +186,11 @@ def _ends(line: Line, rough: Quad, n: int) -> tuple[Points, Points]:
 
 def _moved(line: Line, by: float) -> Line:
     """The same some pixels further out, a guess."""
-    outward = np.array([line.along[1], -line.along[0]])
-    return Line(line.point + by * outward, line.along, 0.0, side=line.side)
+    return replace(_outwards(line, by), weight=0.0)
+
+
+def _outwards(line: Line, by: float) -> Line:
+    return replace(line, point=line.point + by * np.array([line.along[1], -line.along[0]]))
 
 
 def _seen(side: Side) -> Line:
