@@ -37,6 +37,7 @@ CATEGORIES = (
 GLASS = (210.0, 297.0)
 SIZES = ((90, 130), (89, 127), (100, 150), (102, 152), (130, 180), (89, 89), (76, 102), (60, 90), (105, 148))
 SMALL = ((35, 45), (25, 35), (40, 60), (60, 60), (45, 60), (50, 75), (54, 86), (35, 50))
+DEEPEST_FOOT = 0.3  # of an instant print's height: there is a picture above it
 
 
 @dataclass
@@ -194,7 +195,7 @@ class _Glass:
             p.border = rng.uniform(2.5, 6)
             style = rng.random()
             if style < 0.25:
-                p.foot = rng.uniform(8, 20)
+                p.foot = min(rng.uniform(8, 20), DEEPEST_FOOT * p.h)
             elif style < 0.5:
                 p.deckle = rng.uniform(0.3, 0.7)
             elif style < 0.7:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from bridge.scans import bars as bars_
-from bridge.scans import outline, seams, settle
+from bridge.scans import outline, seams, settle, torn
 from bridge.scans.arrays import Array
 from bridge.scans.band import Scene
 from bridge.scans.geometry import Quad, area, clip, frame, grown, sides
@@ -72,7 +72,7 @@ def _photos(pixels: Array, dpi: float, bars: bars_.Bars) -> list[Photo]:
     prints = _outermost(prints)
     # A strip is the shadow that a print's own border hides from it.
     wide = [laid.found for laid in prints if min(sides(laid.found.quad)) > STRIP_MM * mm]
-    return _judge(wide, lid, (w, h))
+    return _judge(torn.mend(scene, wide), lid, (w, h))
 
 
 @dataclass

@@ -109,15 +109,28 @@ def parts_whole(seen: Joint, support: float, halves: float, equal: bool, ruled: 
     if seen.has_strip:
         middle = equal and seen.hit >= 0.95 and seen.alike < 0.3 and seen.lean < 0.2
         return support >= (PARTLY if middle else WHOLE) and seen.alike < 0.6 and not ruled
+    middle = halves < HALF_MM and seen.lean < 0.1
+    if middle and equal and (_is_clear(seen) or (format_ and _is_strange(seen))):
+        return True
     if seen.alike > 0.4 or seen.hit < 0.9:
         return False
-    if halves < HALF_MM and seen.top > 0.7 and seen.lean < 0.1:
+    if middle and seen.top > 0.7:
         return True
     if seen.hit < 0.95:
         return False
     if equal:
         return seen.top > 0.75 and seen.lean < 0.2
     return format_ and seen.top > 0.95 and seen.lean < 0.1 and support >= WHOLE and not ruled
+
+
+def _is_clear(seen: Joint) -> bool:
+    """Whether a step stands out everywhere, though two pictures happen to be a little alike."""
+    return seen.hit > 0.98 and seen.top > 0.9 and seen.alike < 0.5
+
+
+def _is_strange(seen: Joint) -> bool:
+    """Whether two pictures know nothing of each other, though here and there no step stands out."""
+    return seen.hit > 0.85 and seen.top > 0.6 and seen.alike < 0.1
 
 
 def divides_equally(support: Array, at: float, high: float, mm: float) -> bool:

@@ -168,5 +168,6 @@ def width_outside(scene: Scene, blocked: Array, a: Points, b: Points, tone: Arra
     first = round(FIRST_MM * mm / step)  # nearer, the picture's own edge outshines a tone so like the lid's
     paper = np.median(np.where(band.clear, share, 0), axis=0)[::-1][first:]
     paper = cv2.blur(paper[None, :].astype(np.float32), (3, 1))[0]
-    ends = np.flatnonzero(np.abs(paper - 1) > 0.5)
+    other = np.abs(paper - 1) > 0.5
+    ends = np.flatnonzero(other[:-2] & other[1:-1] & other[2:])  # sharpening leaves a line beside the picture
     return float((ends[0] + first) * step / mm) if len(ends) else None

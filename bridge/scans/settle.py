@@ -25,6 +25,8 @@ DOUBT = 0.8
 CLEAR = 0.6
 ALIKE_MM = 2.0
 CONTRAST, STRAIGHT = 3.0, 0.5
+PLAIN = 10.0
+GLARES_MM = 0.9, 1.7
 
 
 @dataclass
@@ -55,7 +57,8 @@ class Line:
 
 def settle(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars) -> Found:
     lines = [_line(scene, blocked, leaf, bars, n) for n in range(4)]
-    _look_for_borders(scene, blocked, leaf, lines)
+    if not _leave_lid(scene, blocked, leaf, lines):
+        _look_for_borders(scene, blocked, leaf, lines)
     differ = _share_borders(scene, blocked, leaf, lines)
     quad = _agree(lines, leaf.quad, BAR_WEDGE_MM * scene.mm)
     facing = [line.side for line, edge in zip(lines, leaf.edges, strict=True) if line.side and edge == "own"]
@@ -112,12 +115,17 @@ def _look_for_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line
                 lines[n] = found
 
 
+def _free(leaf: Leaf, lines: list[Line]) -> list[int]:
+    """The sides that lie against the lid, on the scan, clear of bars."""
+    return [n for n, line in enumerate(lines) if leaf.edges[n] == "own" and not line.bar and not line.off]
+
+
 def _share_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) -> bool:
     """Where some sides have a border, find or lend it to those that lie at the picture's own edge.
 
     True where that leaves a doubt: a border that was lent unseen, or that a side does not have.
     """
-    free = [n for n, line in enumerate(lines) if leaf.edges[n] == "own" and not line.bar and not line.off]
+    free = _free(leaf, lines)
     ends = {n: _ends(lines[n], leaf.quad, n) for n in free}
     borders = [paper.border_inside(scene, *ends[n]) for n in free]
     common = paper.same(borders) or paper.all_round(scene, blocked, list(ends.values()))
@@ -148,6 +156,33 @@ def _share_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) 
                 if abs(width - common.width) < ALIKE_MM:
                     lines[n] = _moved(lines[n], (common.width - width) * scene.mm)
     return doubt
+
+
+def _leave_lid(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) -> bool:
+    """Bring a side that is hardly seen in to the picture's own edge, where all the others have no border.
+
+    What lies between is glare, or lid behind a stripe on the glass: no print has a border on one side.
+    """
+    free = _free(leaf, lines)
+    faint = [n for n in free if lines[n].side is not None and lines[n].weight == 0]
+    plain = [n for n in free if _contrast(lines[n]) > PLAIN]
+    if len(faint) != 1 or len(plain) < 2:
+        return False
+    ends = {n: _ends(lines[n], leaf.quad, n) for n in faint + plain}
+    if any(paper.border_inside(scene, *sides) is not None for sides in ends.values()):
+        return False
+    (n,) = faint
+    for deep in GLARES_MM:
+        inner = _moved(lines[n], -deep * scene.mm)
+        side = edges.find_side(scene, blocked, *_ends(inner, leaf.quad, n), (0.6, 0.6), clearest=True)
+        if side is not None and side.support > CLEAR and side.contrast > PLAIN:
+            lines[n] = _seen(side)
+            return True
+    return False
+
+
+def _contrast(line: Line) -> float:
+    return line.side.contrast if line.side is not None and line.weight > 0 else 0.0
 
 
 def _follow_paper(

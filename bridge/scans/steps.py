@@ -18,8 +18,8 @@ LOBE, LOBE_MM, OVER = 6.0, 0.55, 1.7
 GHOST, GHOST_MM = 12.0, 1.0
 SHARPER, SHADOW_MM, SOFT = 2.0, 2.5, 0.35
 GLARE_MM, FAR_SOFT = 6.0, 0.2
-# A ramp from the lid to a clearer line: how deep, how far along, and how much of it halfway.
-RAMP_MM, RAMP_LEVELS, CLEARER, HALFWAY = 2.0, 2.5, 1.3, 0.75
+# A shadow's ramp from the lid to a clearer line: how deep, how much of it where it begins, and in the mean.
+RAMP_MM, RAMP_LEVELS, CLEARER, BEGUN, HALFWAY = 2.0, 2.5, 1.3, 0.2, 0.56
 
 _ROWS = np.arange(BLOCKS)
 
@@ -131,22 +131,26 @@ class Steps:
         return float(np.abs(profile.max(axis=0) - profile.min(axis=0)).max())
 
     def ramp(self, at: int, other: int, mm: float) -> bool:
-        """Whether the ground goes on changing from a line to one further in: paper is even from its edge on."""
-        near, far = round(0.2 * mm), other - at - round(0.25 * mm)
-        if far - near < 2:
+        """Whether the ground goes on changing, ever faster, from a line to one further in.
+
+        Paper is even from its edge on, and a picture that fades into its border changes fastest there.
+        """
+        before, far = round(0.5 * mm), other - at - round(0.25 * mm)
+        if far < 4:
             return False
-        index, good = self._rows(at, -round(0.5 * mm), far)
+        index, good = self._rows(at, -before, far)
         rows = _ROWS[:, None]
         use = self.live & (good & self.band.clear[rows, index]).all(axis=1)
         if use.sum() < 4:
             return False
         profile = np.median(self.band.profile[rows, index][use], axis=0)
-        profile = profile - profile[: round(0.25 * mm)].mean(axis=0)
+        profile = profile - profile[: max(1, before // 2)].mean(axis=0)
         deep = profile[-1]
         size = float(deep @ deep)
         if size < RAMP_LEVELS**2:
             return False
-        return bool((profile[round(0.5 * mm) + near :] @ deep / size).mean() < HALFWAY)
+        share = profile[before:] @ deep / size
+        return bool(share[0] < BEGUN and share.min() > -BEGUN and share.mean() < HALFWAY)
 
 
 def outshone(steps: Steps, at: int, other: int, heights: dict[int, float], mm: float) -> bool:

@@ -1,0 +1,68 @@
+"""One print found as two: where its picture is of the lid's tone all across, nothing joins what is left of it.
+
+Its two parts lie on the same lines, as exactly as nobody lays two prints, and do not end where they face
+each other.
+"""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+
+from bridge.scans import edges
+from bridge.scans.band import Scene
+from bridge.scans.geometry import Quad, tilt
+from bridge.scans.settle import CLEAR, UNSURE, Found
+
+ASKEW, APART_MM = 0.4, 0.4
+GAP_MM = 1.5  # less is a bar, or a gap between two
+NOTE = "may be more than one photo"
+
+
+def mend(scene: Scene, prints: list[Found]) -> list[Found]:
+    """The prints, two of them made one where they are parts of it."""
+    for one, other in permutations(prints, 2):
+        quad = _joined(scene, one, other)
+        if quad is not None:
+            whole = Found(
+                quad,
+                min(one.confidence, other.confidence, UNSURE),
+                one.bounded or other.bounded,
+                one.clear or other.clear,
+                max(one.reach, other.reach),
+                [NOTE],
+            )
+            return mend(scene, [whole, *(found for found in prints if found is not one and found is not other)])
+    return prints
+
+
+def _joined(scene: Scene, one: Found, other: Found) -> Quad | None:
+    """The print whose upper or left part is `one` and whose lower or right one is `other`."""
+    if min(one.confidence, other.confidence) > UNSURE or abs(tilt(one.quad) - tilt(other.quad)) > ASKEW:
+        return None
+    for turn in (0, 1):
+        # With the first side on top: the upper one's left and right sides go on as the lower one's.
+        upper, lower = (np.roll(part.quad, turn, axis=0) for part in (one, other))
+        gap = float((lower[0] - upper[3]) @ (upper[3] - upper[0])) / float(np.hypot(*(upper[3] - upper[0])))
+        least = min(float(np.hypot(*(part[3] - part[0]))) for part in (upper, lower))
+        if not GAP_MM * scene.mm < gap < least:
+            continue
+        apart = max(_off(lower[[0, 3]], upper[0], upper[3]), _off(lower[[1, 2]], upper[1], upper[2]))
+        if apart < APART_MM * scene.mm and not _both_end(scene, upper, lower):
+            return np.roll(np.array([upper[0], upper[1], lower[2], lower[3]]), -turn, axis=0)
+    return None
+
+
+def _off(points: Quad, a: Quad, b: Quad) -> float:
+    """How far the farthest of some points lies off a line."""
+    along = (b - a) / np.hypot(*(b - a))
+    return float(np.abs((points - a) @ np.array([-along[1], along[0]])).max())
+
+
+def _both_end(scene: Scene, upper: Quad, lower: Quad) -> bool:
+    facing = [
+        edges.find_side(scene, None, a, b, (1.0, 1.0))
+        for a, b in ((upper[2], upper[3]), (lower[0], lower[1]))
+    ]
+    return all(side is not None and side.support > CLEAR for side in facing)
