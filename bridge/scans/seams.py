@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from bridge.scans import edges, joint, outline, slants
 from bridge.scans.arrays import Array
 from bridge.scans.band import Scene, sharpness
+from bridge.scans.boxes import OWN, Box, Cut, Edges, between, halve, in_row
 from bridge.scans.geometry import Points, Quad
 from bridge.scans.joint import Joint
 
@@ -31,12 +31,6 @@ MOST_LOOKS = 6
 SLICE = 2.4
 
 
-# What a side of a part is: the piece's own outline, a seam, or a seam with a gap or a bar in it.
-Edge = Literal["own", "seam", "strip"]
-Edges = tuple[Edge, Edge, Edge, Edge]
-OWN: Edges = ("own", "own", "own", "own")
-
-
 @dataclass(frozen=True)
 class Leaf:
     """A rough quad, and what its sides are: top, right, bottom, left.
@@ -47,32 +41,6 @@ class Leaf:
     quad: Quad
     edges: Edges = OWN
     doubt: float = 0.0
-
-
-@dataclass(frozen=True)
-class Box:
-    """Whole pixels of the upright patch, and what its sides are: top, right, bottom, left."""
-
-    x0: int
-    y0: int
-    x1: int
-    y1: int
-    edges: Edges = OWN
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.x1 - self.x0, self.y1 - self.y0
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Where one part ends and the next begins; support 0 to 1."""
-
-    upright: bool
-    stop: float
-    start: float
-    support: float
-    notched: bool
 
 
 def part(scene: Scene, silhouette: Array, quad: Quad) -> list[Leaf]:
@@ -128,18 +96,22 @@ class _Patch:
         for cut in sorted(cuts, key=lambda c: -c.support):
             # Prints laid in a grid: what parts the whole parts its halves, too.
             across = next((other for other in cuts if other is not cut), None)
-            parts = self.split_both(_halves(box, cut), depth + 1, across)
+            parts = self.split_both(halve(box, cut), depth + 1, cut, across)
             longest = outline.PANORAMA if cut.notched else SLICE
             if not any(len(part) == 1 and _slender(part[0], longest) for part in parts):
                 return [leaf for part in parts for leaf in part]
         return [box]
 
-    def split_both(self, halves: tuple[Box, Box], depth: int, across: Cut | None) -> list[list[Box]]:
-        """What parts one of two halves, parts the other sooner."""
-        one = self.split(halves[0], depth, across)
-        other = self.split(halves[1], depth, across or _between(one))
+    def split_both(
+        self, halves: tuple[Box, Box], depth: int, cut: Cut, across: Cut | None
+    ) -> list[list[Box]]:
+        """What parts one of two halves, parts the other sooner; and so does a row of prints of one format."""
+        slack = joint.EQUAL_MM * self.mm
+        before, after = (across or in_row(halves, n, cut, slack) for n in (0, 1))
+        one = self.split(halves[0], depth, before)
+        other = self.split(halves[1], depth, after or between(one))
         if len(one) == 1 and across is None:
-            one = self.split(halves[0], depth, _between(other))
+            one = self.split(halves[0], depth, between(other))
         return [one, other]
 
     def tighten(self, box: Box) -> Box:
@@ -305,30 +277,6 @@ def _peaks(values: Array, least: float, apart: int) -> int:
     """How many separate places reach `least`."""
     places = np.flatnonzero(values >= least)
     return int((np.diff(places) > apart).sum()) + 1 if len(places) else 0
-
-
-def _halves(box: Box, cut: Cut) -> tuple[Box, Box]:
-    top, right, bottom, left = box.edges
-    here: Edge = "strip" if cut.start - cut.stop > 0.5 else "seam"
-    if cut.upright:
-        return (
-            Box(box.x0, box.y0, int(cut.stop), box.y1, (top, here, bottom, left)),
-            Box(math.ceil(cut.start), box.y0, box.x1, box.y1, (top, right, bottom, here)),
-        )
-    return (
-        Box(box.x0, box.y0, box.x1, int(cut.stop), (top, right, here, left)),
-        Box(box.x0, math.ceil(cut.start), box.x1, box.y1, (here, right, bottom, left)),
-    )
-
-
-def _between(parts: list[Box]) -> Cut | None:
-    """The seam between two boxes."""
-    if len(parts) != 2:
-        return None
-    one, other = parts
-    if "own" not in (one.edges[1], other.edges[3]):
-        return Cut(True, one.x1, other.x0, 1.0, False)
-    return Cut(False, one.y1, other.y0, 1.0, False)
 
 
 def _slender(box: Box, longest: float) -> bool:

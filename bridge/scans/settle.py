@@ -11,9 +11,10 @@ from bridge.scans import edges, paper
 from bridge.scans.arrays import Array
 from bridge.scans.band import Scene
 from bridge.scans.bars import Bars
+from bridge.scans.boxes import OWN
 from bridge.scans.edges import Side
 from bridge.scans.geometry import Points, Quad, meet, tilt
-from bridge.scans.seams import OWN, Leaf
+from bridge.scans.seams import Leaf
 from bridge.scans.teeth import teeth
 
 AGREE = math.radians(0.3)

@@ -161,7 +161,12 @@ def outshone(steps: Steps, at: int, other: int, heights: dict[int, float], mm: f
     off, more = (other - at) / mm, heights[other] / heights[at]
     if (abs(off) < max(LOBE_MM, LOBE / mm) and more > OVER) or (0 < off < GHOST_MM and more > GHOST):
         return True
-    if 0 < off < RAMP_MM and more > CLEARER and steps.best[other] > steps.best[at] and steps.ramp(at, other, mm):
+    if (
+        0 < off < RAMP_MM
+        and more > CLEARER
+        and steps.best[other] > steps.best[at]
+        and steps.ramp(at, other, mm)
+    ):
         return True
     if not 0 < off < GLARE_MM or more < SHARPER or steps.best[other] < 0.7:
         return False

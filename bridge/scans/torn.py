@@ -1,4 +1,4 @@
-"""One print found as two: where its picture is of the lid's tone all across, nothing joins what is left of it.
+"""One print found as two: where its picture is of the lid's tone all across, nothing joins the rest of it.
 
 Its two parts lie on the same lines, as exactly as nobody lays two prints, and do not end where they face
 each other.
@@ -33,7 +33,9 @@ def mend(scene: Scene, prints: list[Found]) -> list[Found]:
                 max(one.reach, other.reach),
                 [NOTE],
             )
-            return mend(scene, [whole, *(found for found in prints if found is not one and found is not other)])
+            return mend(
+                scene, [whole, *(found for found in prints if found is not one and found is not other)]
+            )
     return prints
 
 
