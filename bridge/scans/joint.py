@@ -25,7 +25,7 @@ NARROWEST_MM = 0.2
 BAR_MM, BAR_SPREAD, BAR_TONE, LOOSE = 0.95, 4.0, 20.0, 12.0
 DARK = 150.0
 LIDLIKE = 45.0
-WHOLE, PARTLY, HALF_MM = 0.93, 0.7, 0.8
+WHOLE, PARTLY, HALF_MM, EXACT_MM = 0.93, 0.7, 0.8, 0.3
 LONGEST, EQUAL_MM, PERHAPS = 1.75, 1.2, 0.65
 LOOSE_NOTCH, LOOSE_LEAN = 0.15, 2.0
 
@@ -110,7 +110,7 @@ def parts_whole(seen: Joint, support: float, halves: float, equal: bool, ruled: 
         middle = equal and seen.hit >= 0.95 and seen.alike < 0.3 and seen.lean < 0.2
         return support >= (PARTLY if middle else WHOLE) and seen.alike < 0.6 and not ruled
     middle = halves < HALF_MM and seen.lean < 0.1
-    if middle and equal and (_is_clear(seen) or (format_ and _is_strange(seen))):
+    if middle and equal and (_is_clear(seen) or (format_ and halves < EXACT_MM and _is_strange(seen))):
         return True
     if seen.alike > 0.4 or seen.hit < 0.9:
         return False

@@ -78,6 +78,14 @@ def is_inside(scene: Scene, a: Points, b: Points, tone: Array) -> bool:
     return bool((worst(near - tone) < ALIKE).mean() > 0.5)
 
 
+def is_lid(scene: Scene, a: Points, b: Points, border: Border) -> bool:
+    """Whether what was taken for a border inside a side is as well the lid."""
+    band = take_band(scene.pixels, None, a, b, 0.0, border.width * scene.mm, max(1.0, scene.mm / 6))
+    return band is not None and bool(
+        np.abs(border.tone - np.median(lid_under(band, scene), axis=(0, 1))).max() < ONE_TONE
+    )
+
+
 def all_round(scene: Scene, blocked: Array, sides: list[tuple[Points, Points]]) -> Border | None:
     """A border outside at least three sides that were found, none of which shows where it ends.
 
@@ -129,6 +137,7 @@ def _border_outside(scene: Scene, blocked: Array, a: Points, b: Points) -> Borde
 def begins(scene: Scene, blocked: Array, a: Points, b: Points, border: Border) -> float | None:
     """How far (mm) inside a line a border's paper begins, negative outside; None where that is not told.
 
+    The border's width is counted from that line to the picture.
     Paper is even all the way from the picture to its own edge; shadow and glare are ramps.
     """
     mm, step = scene.mm, max(1.0, scene.mm / 12)

@@ -165,15 +165,19 @@ def _leave_lid(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) -> b
     What lies between is glare, or lid behind a stripe on the glass: no print has a border on one side.
     """
     free = _free(leaf, lines)
-    faint = [n for n in free if lines[n].side is not None and lines[n].weight == 0]
+    faint = [n for n in free if lines[n].side is not None and _contrast(lines[n]) < CONTRAST]
     plain = [n for n in free if _contrast(lines[n]) > PLAIN]
     if len(faint) != 1 or len(plain) < 2:
         return False
-    ends = {n: _ends(lines[n], leaf.quad, n) for n in faint + plain}
-    if any(paper.border_inside(scene, *sides) is not None for sides in ends.values()):
-        return False
     (n,) = faint
-    for deep in GLARES_MM:
+    border, *others = [paper.border_inside(scene, *_ends(lines[k], leaf.quad, k)) for k in faint + plain]
+    if any(others):
+        return False
+    if border is None:
+        depths = GLARES_MM if lines[n].weight == 0 else ()
+    else:
+        depths = (border.width,) if paper.is_lid(scene, *_ends(lines[n], leaf.quad, n), border) else ()
+    for deep in depths:
         inner = _moved(lines[n], -deep * scene.mm)
         side = edges.find_side(scene, blocked, *_ends(inner, leaf.quad, n), (0.6, 0.6), clearest=True)
         if side is not None and side.support > CLEAR and side.contrast > PLAIN:

@@ -60,3 +60,13 @@ def test_a_hair_outside_a_print_is_no_side() -> None:
 
 def test_a_side_off_the_scan_is_none() -> None:
     assert side_of(lid(), -60.0) is None
+
+
+def test_a_print_behind_a_deep_shadow_is_told_from_the_shadow_s_beginning() -> None:
+    canvas = lid()
+    canvas[40:860, LEFT:] = picture(600, 820, 4)
+    ramp = round(1.1 * MM)
+    canvas[40:860, LEFT - ramp : LEFT] -= 24 * (np.arange(ramp)[None, :, None] / ramp) ** 1.6
+    side = side_of(canvas, LEFT - 10)
+    assert side is not None
+    assert side.point[0] == pytest.approx(LEFT, abs=0.05 * MM)

@@ -114,3 +114,17 @@ def test_a_bar_in_the_very_middle_of_restless_pictures_is_believed_sooner() -> N
     assert not parts_whole(
         line(strip=(0.0, 8.0), alike=0.5), 0.75, 0.2, equal=True, ruled=False, format_=True
     )
+
+
+def test_two_prints_of_one_format_are_believed_sooner_the_more_exactly_they_are_halves() -> None:
+    gone_for_a_while = line(hit=0.88, top=0.65)
+    assert parts_whole(gone_for_a_while, 0.75, 0.1, equal=True, ruled=False, format_=True)
+    assert not parts_whole(gone_for_a_while, 0.75, 0.5, equal=True, ruled=False, format_=True)
+    assert not parts_whole(gone_for_a_while, 0.75, 0.1, equal=True, ruled=False, format_=False)
+    assert not parts_whole(line(hit=0.88, top=0.65, alike=0.3), 0.75, 0.1, True, False, True)
+
+
+def test_two_pictures_that_are_a_little_alike_need_a_step_that_is_clear_everywhere() -> None:
+    assert parts_whole(line(alike=0.45), 0.9, 0.2, equal=True, ruled=False, format_=True)
+    assert not parts_whole(line(alike=0.45, top=0.8), 0.9, 0.2, equal=True, ruled=False, format_=True)
+    assert not parts_whole(line(alike=0.6), 0.9, 0.2, equal=True, ruled=False, format_=True)

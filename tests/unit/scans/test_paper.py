@@ -1,9 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from bridge.scans.paper import Border, all_round, begins_inside, border_inside, is_inside, same, width_outside
+from bridge.scans.paper import (
+    Border,
+    all_round,
+    begins,
+    border_inside,
+    is_inside,
+    is_lid,
+    same,
+    width_outside,
+)
 from tests.unit.scans.scenes import LID, MM, lid, picture, scanned
 
 LEFT, WIDTH = 300, round(4 * MM)
@@ -103,12 +114,36 @@ def test_the_dark_even_sky_of_a_picture_is_no_border() -> None:
     assert border_inside(scanned(canvas), A, B) is None
 
 
-def test_paper_begins_where_the_glare_beside_it_has_ended() -> None:
+@pytest.mark.parametrize("levels", [np.linspace(3, 11, 24), -np.linspace(1, 30, 24)], ids=["glare", "shadow"])
+def test_paper_begins_where_glare_or_shadow_beside_it_has_ended(levels: np.ndarray) -> None:
     canvas = bordered(LID + 15)
-    glare = round(2 * MM)
-    canvas[40:860, LEFT - glare : LEFT] = np.linspace(LID + 3, LID + 11, glare)[None, :, None]
-    outer = np.array([-float(glare), 0.0])
-    scene, tone = scanned(canvas), np.full(3, LID + 15)
-    assert begins_inside(scene, A + outer, B + outer, tone) == pytest.approx(2, abs=0.2)
-    assert begins_inside(scene, A, B, tone) in (None, pytest.approx(0, abs=0.15))
-    assert begins_inside(scene, A + outer, B + outer, np.full(3, LID - 15)) is None
+    canvas[40:860, LEFT - len(levels) : LEFT] = LID + levels[None, :, None]
+    outer = np.array([-float(len(levels)), 0.0])
+    scene, border = scanned(canvas), Border(np.full(3, LID + 15), 4.0)
+    assert begins(scene, nothing(), A + outer, B + outer, border) == pytest.approx(2, abs=0.2)
+    assert begins(scene, nothing(), A, B, border) == pytest.approx(0, abs=0.2)
+    inside = replace(border, width=3.0)
+    assert begins(scene, nothing(), A - outer / 2, B - outer / 2, inside) == pytest.approx(-1, abs=0.2)
+
+
+def test_where_paper_begins_is_not_told_by_another_tone_nor_under_other_prints() -> None:
+    scene = scanned(bordered(LID + 15))
+    assert begins(scene, nothing(), A, B, Border(np.full(3, LID - 15), 4.0)) is None
+    assert begins(scene, np.ones_like(nothing()), A, B, Border(np.full(3, LID + 15), 4.0)) is None
+
+
+def test_a_line_that_sharpening_left_beside_the_picture_does_not_end_its_border() -> None:
+    canvas = framed(8, 8, 8, 8)
+    before = width_outside(scanned(canvas), nothing(), *SIDES[0], np.full(3, LID + 8))
+    line = round(300 - 0.7 * MM)
+    canvas[line : line + 2, 360:760] = LID - 4
+    after = width_outside(scanned(canvas), nothing(), *SIDES[0], np.full(3, LID + 8))
+    assert before is not None
+    assert after == pytest.approx(before, abs=0.2)
+
+
+def test_a_border_of_the_very_tone_of_the_lid_may_be_the_lid() -> None:
+    for tone, same_tone in ((LID + 0.5, True), (LID + 3, False)):
+        border = border_inside(scanned(bordered(tone)), A, B)
+        assert border is not None
+        assert is_lid(scanned(bordered(tone)), A, B, border) is same_tone

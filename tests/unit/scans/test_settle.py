@@ -48,3 +48,15 @@ def test_no_border_is_lent_to_a_side_that_has_its_own() -> None:
     paper = np.full((Y1 - Y0, X1 - X0, 3), LID - 12, np.float32)
     quad, _ = found_from(box(X0 + BORDER, Y0 + BORDER, X1, Y1), paper)
     assert quad == pytest.approx(box(X0, Y0, X1, Y1), abs=0.1 * MM)
+
+
+def test_glare_beside_a_print_without_a_border_is_none_of_it() -> None:
+    canvas = lid()
+    canvas[Y0:Y1, X0:X1] = picture(X1 - X0, Y1 - Y0, 5)
+    wide = round(1.7 * MM)
+    glare = 20 * np.minimum(1, np.arange(wide)[::-1] / (0.5 * wide))
+    canvas[Y0:Y1, X1 : X1 + wide] = LID + glare[None, :, None]
+    scene = scanned(canvas)
+    leaf = Leaf(box(X0, Y0, X1 + wide, Y1))
+    found = settle(scene, np.zeros((225, 250), np.uint8), leaf, find_bars(scene.pixels, MM))
+    assert found.quad == pytest.approx(box(X0, Y0, X1, Y1), abs=0.1 * MM)
