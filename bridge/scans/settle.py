@@ -14,6 +14,7 @@ from bridge.scans.bars import Bars
 from bridge.scans.boxes import OWN
 from bridge.scans.edges import Side
 from bridge.scans.geometry import Points, Quad, meet, tilt
+from bridge.scans.rim import rim
 from bridge.scans.seams import Leaf
 from bridge.scans.teeth import teeth
 
@@ -131,7 +132,7 @@ def _share_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) 
     borders = [paper.border_inside(scene, *ends[n]) for n in free]
     common = paper.same(borders) or paper.all_round(scene, blocked, list(ends.values()))
     if common is None:
-        return False
+        return _follow_rim(scene, blocked, leaf, lines)
     _follow_paper(scene, blocked, leaf, lines, dict(zip(free, borders, strict=True)), common)
     ends = {n: _ends(lines[n], leaf.quad, n) for n in free}
     doubt, several = False, sum(border is not None for border in borders) > 1
@@ -157,6 +158,17 @@ def _share_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) 
                 if abs(width - common.width) < ALIKE_MM:
                     lines[n] = _moved(lines[n], (common.width - width) * scene.mm)
     return doubt
+
+
+def _follow_rim(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) -> bool:
+    """Where all sides are a picture's own: out to the rim of a border of the lid's tone, if there is one."""
+    free = [n for n in _free(leaf, lines) if _contrast(lines[n]) > PLAIN]
+    if len(free) < 4:
+        return False
+    rims = rim(scene, blocked, [_ends(lines[n], leaf.quad, n) for n in free])
+    for n, out in zip(free, rims, strict=False):
+        lines[n] = _outwards(lines[n], out * scene.mm)
+    return bool(rims)
 
 
 def _leave_lid(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) -> bool:
