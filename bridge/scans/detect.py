@@ -67,7 +67,7 @@ def _photos(pixels: Array, dpi: float, bars: bars_.Bars) -> list[Photo]:
         return [_page(found, labels, (w, h), scale)]
     scene = Scene(pixels, half, half_scale, mm, lid.colour, is_blocky(pixels))
     prints = [found_ for piece in found for found_ in _prints(scene, found, piece, bars, scale, usable)]
-    prints = [laid for laid in prints if laid.found.clear or not _is_smudge(laid.piece, away)]
+    prints = [laid for laid in prints if laid.found.bounded or not _is_smudge(laid.piece, away)]
     _keep_apart(scene, prints, bars, scale)
     prints = _outermost(prints)
     # A strip is the shadow that a print's own border hides from it.

@@ -6,11 +6,13 @@ side of it or two, dust at one place.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from bridge.scans.arrays import Array
 from bridge.scans.band import Scene, kinks, take_band
 from bridge.scans.geometry import Points
+from bridge.scans.stripes import SQUARE
 
 NEAREST_MM, FARTHEST_MM, BEYOND_MM = 2.0, 7.0, 2.0
 LENGTH_MM, BIN_MM, WINDOW_MM = 50.0, 0.35, 0.5
@@ -34,9 +36,10 @@ def rim(scene: Scene, blocked: Array, sides: list[tuple[Points, Points]]) -> lis
     if found[best] < MEAN:
         return []
     at = columns[best]
-    calm = [side[at + 2 * window :][: round(BEYOND_MM * px)] for side in unrest]
-    if any(len(beyond) < window or float(np.median(beyond)) > ENDED for beyond in calm):
-        return []
+    for side in unrest:
+        within, beyond = side[at - 3 * window : at - window], side[at + 2 * window :][: round(BEYOND_MM * px)]
+        if len(beyond) < window or max(float(np.median(within)), float(np.median(beyond))) > ENDED:
+            return []
     ends = [_end(side, at, window) for side in unrest]
     known = [end for end in ends if end is not None]
     return [(float(np.median(known)) if end is None else end) / px for end in ends]
@@ -56,10 +59,12 @@ def _unrest(scene: Scene, blocked: Array, a: Points, b: Points) -> Array:
     steps = kinks(band.profile, 1.0)
     energy = np.einsum("bsc,bsc->bs", steps, steps)
     column = np.minimum(energy, 25 * np.median(energy, axis=0) + 1).mean(axis=0)[::-1]
+    if scene.blocky and np.abs(b - a).min() < SQUARE:  # it was compressed in squares, and lies along them
+        column = cv2.blur(column[None, :].astype(np.float32), (SQUARE // 2 + 1, 1))[0]
     free = np.flatnonzero(band.clear.mean(axis=0)[::-1] < 0.9)
     column = column[: int(free[0])] if len(free) else column
-    lid = float(np.median(column[round(NEAREST_MM * px) :])) if len(column) > NEAREST_MM * px else 0.0
-    return np.asarray(column / lid) if lid > 0 else np.zeros(0)
+    outside = column[round(NEAREST_MM * px) :]
+    return np.asarray(column / max(float(np.median(outside)), 1e-6)) if len(outside) else np.zeros(0)
 
 
 def _near(side: Array, at: int, window: int) -> float:
