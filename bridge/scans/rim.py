@@ -1,7 +1,7 @@
 """A border of the lid's own tone: told by its rim alone, however faint, scalloped or straight.
 
-All about such a print there is a line of unrest, as far from the picture on every side. Other prints lie on one
-side of it or two, dust at one place.
+All about such a print there is a line of unrest, as far from the picture on every side. Other prints lie on
+one side of it or two, dust at one place.
 """
 
 from __future__ import annotations

@@ -33,14 +33,12 @@ GLARES_MM = 0.9, 1.7
 
 @dataclass
 class Found:
-    """A print: `bounded` when it was clearly seen to end against the lid, `clear` when
-    any side at all was; `reach` is by how many
-    millimetres a side lies outside its rough place."""
+    """A print: `bounded` when it was clearly seen to end against the lid; `reach` is by how many millimetres
+    a side lies outside its rough place."""
 
     quad: Quad
     confidence: float
     bounded: bool
-    clear: bool
     reach: float
     notes: list[str] = field(default_factory=list)
 
@@ -65,7 +63,6 @@ def settle(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars) -> Found:
     quad = _agree(lines, leaf.quad, BAR_WEDGE_MM * scene.mm)
     facing = [line.side for line, edge in zip(lines, leaf.edges, strict=True) if line.side and edge == "own"]
     bounded = _is_bounded(facing, quad)
-    clear = any(side.support > 0.3 or side.straight > 0.8 for side in facing)
     confidence = _confidence(lines, leaf)
     if differ:
         confidence = min(confidence, UNSURE)
@@ -74,7 +71,7 @@ def settle(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars) -> Found:
         confidence = min(confidence, UNSURE)
         notes.append("may be more than one photo")
     reach = max(_outward(line, leaf.quad, n) for n, line in enumerate(lines)) / scene.mm
-    return Found(quad, confidence, bounded, clear, reach, notes)
+    return Found(quad, confidence, bounded, reach, notes)
 
 
 def _is_bounded(facing: list[Side], quad: Quad) -> bool:
@@ -185,10 +182,11 @@ def _leave_lid(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) -> b
     border, *others = [paper.border_inside(scene, *_ends(lines[k], leaf.quad, k)) for k in faint + plain]
     if any(others):
         return False
-    if border is None:
-        depths = GLARES_MM if lines[n].weight == 0 else ()
-    else:
-        depths = (border.width,) if paper.is_lid(scene, *_ends(lines[n], leaf.quad, n), border) else ()
+    depths: tuple[float, ...] = ()
+    if border is None and lines[n].weight == 0:
+        depths = GLARES_MM
+    elif border is not None and paper.is_lid(scene, *_ends(lines[n], leaf.quad, n), border):
+        depths = (border.width,)
     for deep in depths:
         inner = _moved(lines[n], -deep * scene.mm)
         side = edges.find_side(scene, blocked, *_ends(inner, leaf.quad, n), (0.6, 0.6), clearest=True)

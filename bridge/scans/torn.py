@@ -29,7 +29,6 @@ def mend(scene: Scene, prints: list[Found]) -> list[Found]:
                 quad,
                 min(one.confidence, other.confidence, UNSURE),
                 one.bounded or other.bounded,
-                one.clear or other.clear,
                 max(one.reach, other.reach),
                 [NOTE],
             )

@@ -15,7 +15,7 @@ GAP = slice(400, 460)
 
 def parts(shift: float = 0.0, confidence: float = 0.7) -> list[Found]:
     def found(y0: float, y1: float, x: float, sure: float) -> Found:
-        return Found(frame(X1 - X0, y1 - y0) + np.array([x, y0]), sure, True, True, 0.0)
+        return Found(frame(X1 - X0, y1 - y0) + np.array([x, y0]), sure, True, 0.0)
 
     return [found(GAP.stop, BOTTOM, X0 + shift, 0.9), found(TOP, GAP.start, X0, confidence)]
 
