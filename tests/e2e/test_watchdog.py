@@ -197,8 +197,8 @@ async def monit(box: Box, text: str) -> AsyncIterator["asyncio.Queue[str]"]:
 @pytest.mark.parametrize(
     ("text", "pattern", "acts"),
     [
-        ("cpu > 5% for 3 cycles then restart", "1101111101110", 4),
-        ("cpu > 5% 2 times within 4 cycles then restart", "100010110001100", 3),
+        ("cpu > 15% for 3 cycles then restart", "1101111101110", 4),
+        ("cpu > 15% 2 times within 4 cycles then restart", "100010110001100", 3),
     ],
 )
 async def test_monit_restarts_the_same_process_in_the_same_cycles(
