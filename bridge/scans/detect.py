@@ -13,7 +13,7 @@ from bridge.scans import outline, seams, settle, torn
 from bridge.scans.arrays import Array
 from bridge.scans.band import Scene
 from bridge.scans.geometry import Quad, area, clip, frame, grown, sides
-from bridge.scans.lid import Lid, find_lid
+from bridge.scans.lid import find_lid
 from bridge.scans.stripes import is_blocky
 
 SMALL_DPI = 75.0
@@ -72,7 +72,9 @@ def _photos(pixels: Array, dpi: float, bars: bars_.Bars) -> list[Photo]:
     prints = _outermost(prints)
     # A strip is the shadow that a print's own border hides from it.
     wide = [laid.found for laid in prints if min(sides(laid.found.quad)) > STRIP_MM * mm]
-    return _judge(torn.mend(scene, wide), lid, (w, h))
+    if found and lid.border < SURROUNDED and _is_borderless(wide):
+        return [_whole(w, h, 0.6, "no edge of a print in sight")]
+    return [Photo(photo.quad, photo.confidence, photo.notes) for photo in torn.mend(scene, wide)]
 
 
 @dataclass
@@ -168,12 +170,11 @@ def _fill(mask: Array, quad: Quad) -> None:
     cv2.fillConvexPoly(mask, np.round(quad).astype(np.int32), (1,))
 
 
-def _judge(photos: list[settle.Found], lid: Lid, size: tuple[int, int]) -> list[Photo]:
-    sizes = [math.prod(sides(photo.quad)) for photo in photos]
-    bounded = sum(size for size, photo in zip(sizes, photos, strict=True) if photo.bounded)
-    if photos and lid.border < SURROUNDED and bounded < 0.5 * sum(sizes):
-        return [_whole(*size, 0.6, "no edge of a print in sight")]
-    return [Photo(photo.quad, photo.confidence, photo.notes) for photo in photos]
+def _is_borderless(prints: list[settle.Found]) -> bool:
+    """Whether most of what was taken for prints (by area), or all of it, has no clear side."""
+    sizes = [math.prod(sides(found.quad)) for found in prints]
+    bounded = sum(size for size, found in zip(sizes, prints, strict=True) if found.bounded)
+    return not prints or bounded < 0.5 * sum(sizes)
 
 
 def _whole(w: int, h: int, confidence: float, note: str) -> Photo:

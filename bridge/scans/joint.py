@@ -93,11 +93,13 @@ def parts_notched(seen: Joint, notch: float) -> bool:
         return seen.hit > 0.6
     if notch > LOOSE_NOTCH and seen.hit > 0.9 and seen.top > 0.85 and seen.alike < 0.3:
         return seen.lean < LOOSE_LEAN
-    return seen.hit > 0.85 and seen.top > 0.5 and seen.alike < 0.5 and seen.lean < 0.7
+    strange = seen.hit > 0.95 and seen.alike < 0.1 and seen.lean < 0.2
+    return seen.hit > 0.85 and seen.top > (0.4 if strange else 0.5) and seen.alike < 0.5 and seen.lean < 0.7
 
 
 def parts_again(seen: Joint) -> bool:
-    return seen.has_strip or (seen.hit > 0.7 and seen.alike < 0.5 and seen.lean < 0.3)
+    askew = 0.6 if seen.hit > 0.9 and seen.top > 0.7 and seen.alike < 0.1 else 0.3
+    return seen.has_strip or (seen.hit > 0.7 and seen.alike < 0.5 and seen.lean < askew)
 
 
 def parts_whole(seen: Joint, support: float, halves: float, equal: bool, ruled: bool, format_: bool) -> bool:

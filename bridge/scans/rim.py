@@ -18,6 +18,7 @@ NEAREST_MM, FARTHEST_MM, BEYOND_MM = 2.0, 7.0, 2.0
 LENGTH_MM, BIN_MM, WINDOW_MM = 50.0, 0.35, 0.5
 # Unrest beside that of the lid: on three sides, on two, on all in the mean; where a rim has ended; a cap.
 THIRD, SECOND, MEAN, ENDED, MOST = 1.35, 2.2, 1.8, 1.6, 6.0
+STRONG = 0.9  # of the greatest unrest: teeth make it as wide as they are deep
 
 
 def rim(scene: Scene, blocked: Array, sides: list[tuple[Points, Points]]) -> list[float]:
@@ -35,10 +36,13 @@ def rim(scene: Scene, blocked: Array, sides: list[tuple[Points, Points]]) -> lis
     best = int(found.argmax())
     if found[best] < MEAN:
         return []
-    at = columns[best]
+    weak = np.flatnonzero(found < STRONG * found[best])
+    last = int(min(weak[weak > best], default=len(found))) - 1
+    at = columns[(best + last) // 2]
     for side in unrest:
-        within, beyond = side[at - 3 * window : at - window], side[at + 2 * window :][: round(BEYOND_MM * px)]
-        if len(beyond) < window or max(float(np.median(within)), float(np.median(beyond))) > ENDED:
+        within = side[max(round(px), at - 5 * window) : at - window]
+        beyond = side[at + 2 * window :][: round(BEYOND_MM * px)]
+        if len(beyond) < window or float(np.percentile(within, 25)) > ENDED or np.median(beyond) > ENDED:
             return []
     ends = [_end(side, at, window) for side in unrest]
     known = [end for end in ends if end is not None]
@@ -73,6 +77,7 @@ def _near(side: Array, at: int, window: int) -> float:
 
 
 def _end(side: Array, at: int, window: int) -> float | None:
-    """Where the unrest about a place ends outwards."""
-    there = np.flatnonzero(side[at - 2 * window : at + 2 * window + 1] > ENDED)
+    """Where the unrest about a place ends outwards, but for the shadow's."""
+    here = side[at - 2 * window : at + 2 * window + 1]
+    there = np.flatnonzero(here > max(ENDED, float(here.max()) / 2))
     return float(at - 2 * window + there[-1]) if len(there) else None

@@ -158,7 +158,8 @@ class _Patch:
         alone = round(LEAST_ALONE_MM * self.mm)
         open_ = (support * through)[alone:-alone]
         self.doubt[box] = max(self.doubt[box], float(open_.max()) if open_.size else 0.0)
-        perhaps = (support >= joint.PERHAPS) & through
+        central = np.abs(np.arange(wide) + 0.5 - wide / 2) < joint.HALF_MM * self.mm
+        perhaps = (support >= joint.PERHAPS) & (through | (central & (support >= joint.WHOLE)))
         perhaps[:alone] = perhaps[-alone:] = False
         base = box.x0 if upright else box.y0
         again = np.zeros(wide, bool)

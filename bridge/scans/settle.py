@@ -29,6 +29,7 @@ ALIKE_MM = 2.0
 CONTRAST, STRAIGHT = 3.0, 0.5
 PLAIN = 10.0
 GLARES_MM = 0.9, 1.7
+SHADED_MM = tuple(0.8 * n for n in range(2, 11))
 
 
 @dataclass
@@ -159,12 +160,13 @@ def _share_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) 
 
 def _follow_rim(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) -> bool:
     """Where all sides are a picture's own: out to the rim of a border of the lid's tone, if there is one."""
-    free = [n for n in _free(leaf, lines) if _contrast(lines[n]) > PLAIN]
-    if len(free) < 4:
+    free = _free(leaf, lines)
+    own = {n: _to_picture(scene, blocked, leaf, lines[n], n) for n in free}
+    if len(free) < 4 or not all(own.values()):
         return False
-    rims = rim(scene, blocked, [_ends(lines[n], leaf.quad, n) for n in free])
+    rims = rim(scene, blocked, [_ends(own[n], leaf.quad, n) for n in free])
     for n, out in zip(free, rims, strict=False):
-        lines[n] = _outwards(lines[n], out * scene.mm)
+        lines[n] = _outwards(own[n], out * scene.mm)
     return bool(rims)
 
 
@@ -187,13 +189,28 @@ def _leave_lid(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) -> b
         depths = GLARES_MM
     elif border is not None and paper.is_lid(scene, *_ends(lines[n], leaf.quad, n), border):
         depths = (border.width,)
+    picture = _picture_within(scene, blocked, leaf, lines[n], n, depths)
+    if picture is not None:
+        lines[n] = picture
+    return picture is not None
+
+
+def _to_picture(scene: Scene, blocked: Array, leaf: Leaf, line: Line, n: int) -> Line | None:
+    """A side that is a picture's own edge, or that edge further in where the side is where a shadow ends."""
+    if _contrast(line) > PLAIN:
+        return line
+    return None if line.weight > 0 else _picture_within(scene, blocked, leaf, line, n, SHADED_MM)
+
+
+def _picture_within(
+    scene: Scene, blocked: Array, leaf: Leaf, line: Line, n: int, depths: tuple[float, ...]
+) -> Line | None:
     for deep in depths:
-        inner = _moved(lines[n], -deep * scene.mm)
+        inner = _moved(line, -deep * scene.mm)
         side = edges.find_side(scene, blocked, *_ends(inner, leaf.quad, n), (0.6, 0.6), clearest=True)
         if side is not None and side.support > CLEAR and side.contrast > PLAIN:
-            lines[n] = _seen(side)
-            return True
-    return False
+            return _seen(side)
+    return None
 
 
 def _contrast(line: Line) -> float:

@@ -17,7 +17,7 @@ ASKEW, ASKEW_MM = 0.007, 0.35
 SQUARE, LEVELS, ROWS, BLOCKY = 8, 2.5, 96, 1.3
 BESIDE_MM, LEAST_MM, MOST_MM = 1.0, 8.0, 80.0
 ALIKE = 0.4
-ON_GRID = 1.2
+ON_GRID, FAINTEST, DARKER = 1.2, 1.05, -0.15
 
 
 def is_stripe(scene: Scene, blocked: Array | None, a: Points, b: Points, height: Array) -> bool:
@@ -30,7 +30,7 @@ def is_stripe(scene: Scene, blocked: Array | None, a: Points, b: Points, height:
     askew = float(np.abs(b - a).min())
     if askew > max(ASKEW * length, ASKEW_MM * scene.mm):
         return False
-    if scene.blocky and np.abs(height).max() < LEVELS and askew < ON_GRID and _on_grid((a + b) / 2, axis):
+    if scene.blocky and _is_of_squares((a + b) / 2, axis, askew, height):
         return True
     middle, half = (a + b) / 2, length / 2
     goes_on = [_share(scene, blocked, middle + axis * (way * half), axis, way, height) for way in (-1.0, 1.0)]
@@ -49,9 +49,13 @@ def is_blocky(pixels: Array) -> bool:
     return bool(each[-1] > BLOCKY * each[:-1].mean())
 
 
-def _on_grid(point: Points, axis: Points) -> bool:
+def _is_of_squares(point: Points, axis: Points, askew: float, height: Array) -> bool:
+    """Whether a step is as compression leaves them; a mere glow may go from one column of squares to another."""
+    level = float(np.abs(height).max())
+    if level < FAINTEST and height.min() > DARKER:
+        return True
     across = float(point[1] if axis[0] else point[0]) / SQUARE
-    return abs(across - round(across)) * SQUARE < ON_GRID
+    return level < LEVELS and askew < ON_GRID and abs(across - round(across)) * SQUARE < ON_GRID
 
 
 def _share(

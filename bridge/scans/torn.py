@@ -1,7 +1,7 @@
 """One print found as two: where its picture is of the lid's tone all across, nothing joins the rest of it.
 
-Its two parts lie on the same lines, as exactly as nobody lays two prints, and do not end where they face
-each other.
+Its two parts lie on the same lines, as exactly as nobody lays two prints, and neither ends where they
+face each other.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _joined(scene: Scene, one: Found, other: Found) -> Quad | None:
         if not GAP_MM * scene.mm < gap < least:
             continue
         apart = max(_off(lower[[0, 3]], upper[0], upper[3]), _off(lower[[1, 2]], upper[1], upper[2]))
-        if apart < APART_MM * scene.mm and not _both_end(scene, upper, lower):
+        if apart < APART_MM * scene.mm and not _one_ends(scene, upper, lower):
             return np.roll(np.array([upper[0], upper[1], lower[2], lower[3]]), -turn, axis=0)
     return None
 
@@ -61,9 +61,9 @@ def _off(points: Quad, a: Quad, b: Quad) -> float:
     return float(np.abs((points - a) @ np.array([-along[1], along[0]])).max())
 
 
-def _both_end(scene: Scene, upper: Quad, lower: Quad) -> bool:
+def _one_ends(scene: Scene, upper: Quad, lower: Quad) -> bool:
     facing = [
         edges.find_side(scene, None, a, b, (1.0, 1.0))
         for a, b in ((upper[2], upper[3]), (lower[0], lower[1]))
     ]
-    return all(side is not None and side.support > CLEAR for side in facing)
+    return any(side is not None and side.support > CLEAR for side in facing)
