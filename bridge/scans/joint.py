@@ -24,6 +24,7 @@ STRIP_MM = 4.0
 NARROWEST_MM = 0.2
 BAR_MM, BAR_SPREAD, BAR_TONE, LOOSE = 0.95, 4.0, 20.0, 12.0
 DARK = 150.0
+FADE, MARGIN = 3, 0.5  # samples
 LIDLIKE = 45.0
 WHOLE, PARTLY, HALF_MM, EXACT_MM = 0.93, 0.7, 0.8, 0.3
 LONGEST, EQUAL_MM, PERHAPS = 1.75, 1.2, 0.65
@@ -183,7 +184,7 @@ def _even_run(scene: Scene, a: Points, b: Points) -> tuple[float, float]:
     # A bar is of one tone; a dark picture never quite.
     for start in (n for n in close if spread[n] < BAR_SPREAD and level[n] < DARK):
         lo, hi = _run(start, (np.abs(level - level[start]) < BAR_TONE) & (spread < LOOSE))
-        from_, to = lo - 1.0 - band.outer, hi + 1.0 - band.outer
+        from_, to = _fade(level, lo, -1) - band.outer, _fade(level, hi, 1) - band.outer
         if lo == 0 or hi == len(level) - 1 or to - from_ < least:
             continue
         if to - from_ > 1.5 * scene.mm:
@@ -198,6 +199,17 @@ def _run(start: int, good: Array) -> tuple[int, int]:
     bad = np.flatnonzero(~good)
     before, after = bad[bad < start], bad[bad > start]
     return int(before[-1]) + 1 if len(before) else 0, int(after[0]) - 1 if len(after) else len(good) - 1
+
+
+def _fade(level: Array, last: int, way: int) -> float:
+    """Where, from the last sample that is all bar, a bar is half gone; and a margin."""
+    beyond = level[last::way][: FADE + 1]
+    half = (level[last] + beyond[-1]) / 2
+    over = int((np.abs(beyond - level[last]) > abs(half - level[last])).argmax())
+    if over == 0:
+        return float(last + way)
+    part = (half - beyond[over - 1]) / (beyond[over] - beyond[over - 1])
+    return float(last + way * max(1.0, over - 1 + part + MARGIN))
 
 
 def _lid_between(

@@ -19,7 +19,7 @@ from bridge.scans.seams import Leaf
 from bridge.scans.teeth import teeth
 
 AGREE = math.radians(0.3)
-BAR_WEDGE_MM = 0.97
+BAR_WEDGE_MM = 1.05
 BORDER_MM = 1.5
 FOOT_MM = 26.0
 UNSURE = 0.75
@@ -300,7 +300,7 @@ def _bar_line(scene: Scene, bars: Bars, a: Points, b: Points) -> Line | None:
         here = depth[max(0, lo) : max(1, hi)]
         if not here.size or (here > 0).mean() < 0.3:
             continue
-        deepest = float(here.max()) + 1.0
+        deepest = float(here.max()) + 0.5
         place = border + inward * deepest
         if abs(mid[1 - axis] - place) < near:
             point = mid.copy()

@@ -50,7 +50,7 @@ def is_blocky(pixels: Array) -> bool:
 
 
 def _is_of_squares(point: Points, axis: Points, askew: float, height: Array) -> bool:
-    """Whether a step is as compression leaves them; a mere glow may go from one column of squares to another."""
+    """Whether a step is as compression leaves them; a mere glow may go from one row of squares to another."""
     level = float(np.abs(height).max())
     if level < FAINTEST and height.min() > DARKER:
         return True
