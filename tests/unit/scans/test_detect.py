@@ -123,3 +123,10 @@ def test_a_picture_in_a_frame_with_the_lids_tone_between_is_one_print() -> None:
     photos = detect(scan, DPI).photos
     assert len(photos) == 1
     assert photos[0].confidence < 0.9
+
+
+def test_a_photo_that_fills_the_glass_with_one_even_tone_is_not_lost() -> None:
+    scan = compose("single_full_bleed", 2000061, 300)
+    (photo,) = detect(scan.pixels, 300).photos
+    assert judge(scan, [photo.quad]).perfect
+    assert photo.confidence < 0.9

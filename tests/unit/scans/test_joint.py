@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from bridge.scans.arrays import Array
-from bridge.scans.joint import Joint, look, parts_notched, parts_whole
+from bridge.scans.joint import Joint, look, parts_again, parts_notched, parts_whole
 from tests.unit.scans.scenes import lid, picture, scanned
 
 SEAM = 500
@@ -60,6 +60,18 @@ def test_a_bar_between_two_prints_is_measured() -> None:
     assert 7 <= seen.strip[1] - seen.strip[0] <= 12
 
 
+def test_nothing_of_a_narrow_bar_is_left_between_pictures_as_dark_as_bright() -> None:
+    canvas = lid()
+    canvas[30:870, 50:SEAM] = 60
+    canvas[30:870, SEAM : SEAM + 5] = 0
+    canvas[30:870, SEAM + 5 : 950] = 220
+    seen = joint(canvas)
+    # Seen from below, offsets grow to the right.
+    stop, start = (float(seen.start[0]) + edge for edge in seen.strip)
+    assert SEAM - 1.5 < stop < SEAM
+    assert SEAM + 5 < start < SEAM + 6.5
+
+
 def test_a_narrow_bar_before_an_even_picture_is_measured() -> None:
     canvas = lid()
     canvas[30:870, 50:SEAM] = picture(SEAM - 50, 840, 6)
@@ -105,6 +117,18 @@ def test_loose_prints_may_lean_each_its_own_way_where_the_outline_steps_by_much(
     assert not parts_notched(line(lean=1.3), notch=0.05)
     assert not parts_notched(line(lean=1.3, top=0.6), notch=0.4)
     assert not parts_notched(line(lean=2.5), notch=0.4)
+
+
+def test_where_the_outline_steps_prints_that_know_nothing_of_each_other_need_a_less_clear_line() -> None:
+    assert parts_notched(line(top=0.45), notch=0.12)
+    assert not parts_notched(line(top=0.45, alike=0.3), notch=0.12)
+    assert not parts_notched(line(top=0.3), notch=0.12)
+
+
+def test_a_clear_line_where_one_is_expected_may_lean() -> None:
+    assert parts_again(line(lean=0.5, hit=0.95, top=0.75))
+    assert not parts_again(line(lean=0.5, hit=0.8))
+    assert not parts_again(line(lean=0.5, alike=0.3))
 
 
 def test_a_bar_in_the_very_middle_of_restless_pictures_is_believed_sooner() -> None:

@@ -62,3 +62,13 @@ def test_two_sides_are_too_few() -> None:
 
 def test_a_scan_with_nothing_on_it_but_the_lid_has_no_rim() -> None:
     assert rim(scanned(lid()), NOTHING, SIDES) == []
+
+
+def test_a_shadow_about_the_teeth_does_not_hide_the_rim() -> None:
+    canvas = framed(4, 0.6)
+    y, x = np.mgrid[0 : len(canvas), 0 : canvas.shape[1]]
+    out = np.maximum(
+        np.maximum(X0 - BORDER - x, x - X1 - BORDER), np.maximum(Y0 - BORDER - y, y - Y1 - BORDER)
+    )
+    canvas -= np.where(out > 0, 12 * np.exp(-out / MM), 0).astype(np.float32)[..., None]
+    assert rim(scanned(canvas), NOTHING, SIDES) == pytest.approx([4.0] * 4, abs=1.0)

@@ -63,3 +63,14 @@ def test_a_faint_line_on_the_side_of_a_compressed_square_is_no_prints() -> None:
     assert is_stripe(compressed, None, a, b, np.full(3, -1.5))
     assert not is_stripe(scene, None, a, b, np.full(3, -1.5))
     assert not is_stripe(compressed, None, a + BESIDE, b + BESIDE, np.full(3, -1.5))
+
+
+def test_a_glow_that_compression_leaves_beside_a_print_is_no_prints_wherever_it_is() -> None:
+    canvas = lid()
+    canvas[PRINT, 299:] += 0.8
+    scene = scanned(canvas)
+    a, b = np.array([299.0, 620]), np.array([301.0, 330])
+    compressed = type(scene)(scene.pixels, scene.half, scene.half_scale, scene.mm, scene.lid, blocky=True)
+    assert is_stripe(compressed, None, a, b, np.full(3, 0.8))
+    assert not is_stripe(compressed, None, a, b, np.array([0.1, -0.2, -0.8]))
+    assert not is_stripe(scene, None, a, b, np.full(3, 0.8))

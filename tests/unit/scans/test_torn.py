@@ -45,3 +45,10 @@ def test_prints_that_end_where_they_face_each_other_stay_two() -> None:
 @pytest.mark.parametrize("found", [parts(shift=8), parts(confidence=0.95)], ids=["askew", "sure"])
 def test_prints_that_were_laid_side_by_side_or_are_sure_stay_two(found: list[Found]) -> None:
     assert len(mend(scanned(torn(wave=20)), found)) == 2
+
+
+def test_parts_of_which_one_ends_where_they_face_each_other_stay_two() -> None:
+    canvas = torn(wave=20)
+    canvas[GAP.start - 25 : GAP.start, X0:X1] = picture(X1 - X0, 25, 8)
+    canvas[GAP.start : GAP.start + 25, X0:X1] = LID
+    assert len(mend(scanned(canvas), parts())) == 2
