@@ -184,10 +184,10 @@ def _even_run(scene: Scene, a: Points, b: Points) -> tuple[float, float]:
     # A bar is of one tone; a dark picture never quite.
     for start in (n for n in close if spread[n] < BAR_SPREAD and level[n] < DARK):
         lo, hi = _run(start, (np.abs(level - level[start]) < BAR_TONE) & (spread < LOOSE))
-        from_, to = _fade(level, lo, -1) - band.outer, _fade(level, hi, 1) - band.outer
-        if lo == 0 or hi == len(level) - 1 or to - from_ < least:
+        if lo == 0 or hi == len(level) - 1 or hi - lo + 2 < least:
             continue
-        if to - from_ > 1.5 * scene.mm:
+        from_, to = _fade(level, lo, -1) - band.outer, _fade(level, hi, 1) - band.outer
+        if hi - lo + 2 > 1.5 * scene.mm:
             # Next to dark content the end of a bar is not to be seen: take no more than bars are wide.
             return max(from_, -BAR_MM * scene.mm), min(to, BAR_MM * scene.mm)
         return from_, to
