@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from bridge.scans.bars import Bars
 from bridge.scans.boxes import OWN
 from bridge.scans.edges import Side
 from bridge.scans.geometry import Points, Quad, meet, tilt
+from bridge.scans.line import Line
 from bridge.scans.rim import rim
 from bridge.scans.seams import Leaf
 from bridge.scans.teeth import teeth
@@ -44,18 +45,6 @@ class Found:
     notes: list[str] = field(default_factory=list)
 
 
-@dataclass
-class Line:
-    """One side: a point, a direction, how well it is known (0: a guess), and whether a bar hides it."""
-
-    point: Points
-    along: Points
-    weight: float
-    bar: bool = False
-    side: Side | None = None
-    off: bool = False
-
-
 def settle(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars) -> Found:
     lines = [_line(scene, blocked, leaf, bars, n) for n in range(4)]
     if not _leave_lid(scene, blocked, leaf, lines):
@@ -71,7 +60,7 @@ def settle(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars) -> Found:
     if leaf.doubt > DOUBT:
         confidence = min(confidence, UNSURE)
         notes.append("may be more than one photo")
-    reach = max(_outward(line, leaf.quad, n) for n, line in enumerate(lines)) / scene.mm
+    reach = max(line.outward(leaf.quad, n) for n, line in enumerate(lines)) / scene.mm
     return Found(quad, confidence, bounded, reach, notes)
 
 
@@ -96,12 +85,12 @@ def _line(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars, n: int) -> Line:
     side = edges.find_side(scene, blocked, a, b, (8.0, 6.0) if own else (1.6, 1.6), clearest=not own)
     if side is None:
         return Line((a + b) / 2, along, 0.0, off=not _on_scan(scene, (a + b) / 2))
-    return _seen(side) if side.support > 0.2 else Line(side.point, side.along, 0.0, side=side)
+    return Line.of(side) if side.support > 0.2 else Line(side.point, side.along, 0.0, side=side)
 
 
 def _look_for_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) -> None:
     """Where a side turned out to have a border hardly told from the lid, look harder for the others."""
-    out = [_outward(line, leaf.quad, n) / scene.mm for n, line in enumerate(lines)]
+    out = [line.outward(leaf.quad, n) / scene.mm for n, line in enumerate(lines)]
     if max(out) <= BORDER_MM:
         return
     for n, line in enumerate(lines):
@@ -110,8 +99,8 @@ def _look_for_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line
         a, b = leaf.quad[n], leaf.quad[(n + 1) % 4]
         side = edges.find_side(scene, blocked, a, b, (FOOT_MM, 0.5), least=0.25)
         if side is not None and side.support > 0.25:
-            found = _seen(side)
-            if _outward(found, leaf.quad, n) > BORDER_MM * scene.mm:
+            found = Line.of(side)
+            if found.outward(leaf.quad, n) > BORDER_MM * scene.mm:
                 lines[n] = found
 
 
@@ -126,13 +115,13 @@ def _share_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) 
     True where that leaves a doubt: a border that was lent unseen, or that a side does not have.
     """
     free = _free(leaf, lines)
-    ends = {n: _ends(lines[n], leaf.quad, n) for n in free}
+    ends = {n: lines[n].ends(leaf.quad, n) for n in free}
     borders = [paper.border_inside(scene, *ends[n]) for n in free]
     common = paper.same(borders) or paper.all_round(scene, blocked, list(ends.values()))
     if common is None:
         return _follow_rim(scene, blocked, leaf, lines)
     _follow_paper(scene, blocked, leaf, lines, dict(zip(free, borders, strict=True)), common)
-    ends = {n: _ends(lines[n], leaf.quad, n) for n in free}
+    ends = {n: lines[n].ends(leaf.quad, n) for n in free}
     doubt, several = False, sum(border is not None for border in borders) > 1
     seen = [lines[n].side for n, border in zip(free, borders, strict=True) if border is not None]
     clear = any(
@@ -144,29 +133,29 @@ def _share_borders(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) 
         width = paper.width_outside(scene, blocked, *ends[n], common.tone)
         doubt |= width is None or (several and width < paper.LEAST_MM)
         if width is None and (several or clear):
-            lines[n] = _moved(lines[n], common.width * scene.mm)
+            lines[n] = lines[n].guessed(common.width * scene.mm)
         elif width is not None and width >= paper.LEAST_MM:
-            lines[n] = _moved(lines[n], width * scene.mm)
-            a, b = _ends(lines[n], leaf.quad, n)
+            lines[n] = lines[n].guessed(width * scene.mm)
+            a, b = lines[n].ends(leaf.quad, n)
             side = edges.find_side(scene, blocked, a, b, (1.0, 1.0), least=0.2)
             if side is not None and side.support > 0:
-                lines[n] = _seen(side)
+                lines[n] = Line.of(side)
             else:
                 doubt = True
                 if abs(width - common.width) < ALIKE_MM:
-                    lines[n] = _moved(lines[n], (common.width - width) * scene.mm)
+                    lines[n] = lines[n].guessed((common.width - width) * scene.mm)
     return doubt
 
 
 def _follow_rim(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) -> bool:
     """Where all sides are a picture's own: out to the rim of a border of the lid's tone, if there is one."""
-    free = _free(leaf, lines)
-    own = {n: _to_picture(scene, blocked, leaf, lines[n], n) for n in free}
-    if len(free) < 4 or not all(own.values()):
+    found = ((n, _to_picture(scene, blocked, leaf, lines[n], n)) for n in _free(leaf, lines))
+    own = {n: line for n, line in found if line is not None}
+    if len(own) < 4:
         return False
-    rims = rim(scene, blocked, [_ends(own[n], leaf.quad, n) for n in free])
-    for n, out in zip(free, rims, strict=False):
-        lines[n] = _outwards(own[n], out * scene.mm)
+    rims = rim(scene, blocked, [line.ends(leaf.quad, n) for n, line in own.items()])
+    for (n, line), out in zip(own.items(), rims, strict=False):
+        lines[n] = line.outwards(out * scene.mm)
     return bool(rims)
 
 
@@ -176,18 +165,18 @@ def _leave_lid(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) -> b
     What lies between is glare, or lid behind a stripe on the glass: no print has a border on one side.
     """
     free = _free(leaf, lines)
-    faint = [n for n in free if lines[n].side is not None and _contrast(lines[n]) < CONTRAST]
-    plain = [n for n in free if _contrast(lines[n]) > PLAIN]
+    faint = [n for n in free if lines[n].side is not None and lines[n].contrast < CONTRAST]
+    plain = [n for n in free if lines[n].contrast > PLAIN]
     if len(faint) != 1 or len(plain) < 2:
         return False
     (n,) = faint
-    border, *others = [paper.border_inside(scene, *_ends(lines[k], leaf.quad, k)) for k in faint + plain]
+    border, *others = [paper.border_inside(scene, *lines[k].ends(leaf.quad, k)) for k in faint + plain]
     if any(others):
         return False
     depths: tuple[float, ...] = ()
     if border is None and lines[n].weight == 0:
         depths = GLARES_MM
-    elif border is not None and paper.is_lid(scene, *_ends(lines[n], leaf.quad, n), border):
+    elif border is not None and paper.is_lid(scene, *lines[n].ends(leaf.quad, n), border):
         depths = (border.width,)
     picture = _picture_within(scene, blocked, leaf, lines[n], n, depths)
     if picture is not None:
@@ -197,7 +186,7 @@ def _leave_lid(scene: Scene, blocked: Array, leaf: Leaf, lines: list[Line]) -> b
 
 def _to_picture(scene: Scene, blocked: Array, leaf: Leaf, line: Line, n: int) -> Line | None:
     """A side that is a picture's own edge, or that edge further in where the side is where a shadow ends."""
-    if _contrast(line) > PLAIN:
+    if line.contrast > PLAIN:
         return line
     return None if line.weight > 0 else _picture_within(scene, blocked, leaf, line, n, SHADED_MM)
 
@@ -206,15 +195,11 @@ def _picture_within(
     scene: Scene, blocked: Array, leaf: Leaf, line: Line, n: int, depths: tuple[float, ...]
 ) -> Line | None:
     for deep in depths:
-        inner = _moved(line, -deep * scene.mm)
-        side = edges.find_side(scene, blocked, *_ends(inner, leaf.quad, n), (0.6, 0.6), clearest=True)
+        inner = line.guessed(-deep * scene.mm)
+        side = edges.find_side(scene, blocked, *inner.ends(leaf.quad, n), (0.6, 0.6), clearest=True)
         if side is not None and side.support > CLEAR and side.contrast > PLAIN:
-            return _seen(side)
+            return Line.of(side)
     return None
-
-
-def _contrast(line: Line) -> float:
-    return line.side.contrast if line.side is not None and line.weight > 0 else 0.0
 
 
 def _follow_paper(
@@ -227,7 +212,7 @@ def _follow_paper(
 ) -> None:
     """A side that is only where the lid ends may be where a shadow or glare does; the paper tells."""
     have = [
-        border or paper.is_inside(scene, *_ends(lines[n], leaf.quad, n), common.tone)
+        border or paper.is_inside(scene, *lines[n].ends(leaf.quad, n), common.tone)
         for n, border in borders.items()
     ]
     if sum(map(bool, have)) < 2:
@@ -235,41 +220,15 @@ def _follow_paper(
     for n, border in borders.items():
         if lines[n].weight > 0:
             continue
-        deep = paper.begins(scene, blocked, *_ends(lines[n], leaf.quad, n), border or common)
+        deep = paper.begins(scene, blocked, *lines[n].ends(leaf.quad, n), border or common)
         if deep is None:
             continue
-        line = _moved(lines[n], -deep * scene.mm)
-        ends = _ends(line, leaf.quad, n)
+        line = lines[n].guessed(-deep * scene.mm)
+        ends = line.ends(leaf.quad, n)
         side = edges.find_side(scene, blocked, *ends, (0.6, 0.6), clearest=True)
         if side is not None and side.support > 0.3:
-            line = _seen(side)
-        lines[n] = _outwards(line, teeth(scene, blocked, *_ends(line, leaf.quad, n)))
-
-
-def _ends(line: Line, rough: Quad, n: int) -> tuple[Points, Points]:
-    half = line.along * np.hypot(*(rough[(n + 1) % 4] - rough[n])) / 2
-    return line.point - half, line.point + half
-
-
-def _moved(line: Line, by: float) -> Line:
-    """The same some pixels further out, a guess."""
-    return replace(_outwards(line, by), weight=0.0)
-
-
-def _outwards(line: Line, by: float) -> Line:
-    return replace(line, point=line.point + by * np.array([line.along[1], -line.along[0]]))
-
-
-def _seen(side: Side) -> Line:
-    weight = side.support * side.length**2 / (side.scatter**2 + 0.1)
-    return Line(side.point, side.along, weight, side=side)
-
-
-def _outward(line: Line, rough: Quad, n: int) -> float:
-    """Pixels by which a side lies outside its rough place."""
-    a, b = rough[n], rough[(n + 1) % 4]
-    along = (b - a) / np.hypot(*(b - a))
-    return float((line.point - (a + b) / 2) @ np.array([along[1], -along[0]]))
+            line = Line.of(side)
+        lines[n] = line.outwards(teeth(scene, blocked, *line.ends(leaf.quad, n)))
 
 
 def _on_scan(scene: Scene, point: Points) -> bool:
