@@ -94,8 +94,9 @@ def parts_notched(seen: Joint, notch: float) -> bool:
         return seen.hit > 0.6
     if notch > LOOSE_NOTCH and seen.hit > 0.9 and seen.top > 0.85 and seen.alike < 0.3:
         return seen.lean < LOOSE_LEAN
-    strange = seen.hit > 0.95 and seen.alike < 0.1 and seen.lean < 0.2
-    return seen.hit > 0.85 and seen.top > (0.4 if strange else 0.5) and seen.alike < 0.5 and seen.lean < 0.7
+    if seen.alike < 0.1 and seen.lean < 0.1:
+        return seen.hit > 0.8 and seen.top > 0.45
+    return seen.hit > 0.85 and seen.top > 0.5 and seen.alike < 0.5 and seen.lean < 0.7
 
 
 def parts_again(seen: Joint) -> bool:
