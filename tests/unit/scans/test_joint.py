@@ -120,8 +120,8 @@ def test_loose_prints_may_lean_each_its_own_way_where_the_outline_steps_by_much(
 
 
 def test_where_the_outline_steps_prints_that_know_nothing_of_each_other_need_a_less_clear_line() -> None:
-    assert parts_notched(line(top=0.45), notch=0.12)
-    assert not parts_notched(line(top=0.45, alike=0.3), notch=0.12)
+    assert parts_notched(line(hit=0.82, top=0.48), notch=0.12)
+    assert not parts_notched(line(hit=0.82, top=0.48, alike=0.3), notch=0.12)
     assert not parts_notched(line(top=0.3), notch=0.12)
 
 
