@@ -12,7 +12,8 @@ from bridge.scans import bars as bars_
 from bridge.scans import outline, seams, settle, torn
 from bridge.scans.arrays import Array
 from bridge.scans.band import Scene
-from bridge.scans.geometry import Quad, area, clip, frame, grown, sides
+from bridge.scans.boxes import OWN
+from bridge.scans.geometry import Quad, area, clip, frame, grown, inset, sides
 from bridge.scans.lid import find_lid
 from bridge.scans.stripes import is_blocky
 
@@ -22,9 +23,10 @@ MOST_NOISE = 3.5
 FAR_MM = 1.0
 BESIDE_MM = 1.6
 SURROUNDED = 0.95
-SMUDGE = 10.0
+SMUDGE, TINT = 10.0, 4.0
 FILLED = 0.9
 WITHIN = 0.8
+SURE = 0.9
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,10 @@ def _photos(pixels: Array, dpi: float, bars: bars_.Bars) -> list[Photo]:
     if outline.is_text(away, noise, usable, mm / scale, sum(piece.area for piece in found)):
         return [_page(found, labels, (w, h), scale)]
     scene = Scene(pixels, half, half_scale, mm, lid.colour, is_blocky(pixels))
-    prints = [found_ for piece in found for found_ in _prints(scene, found, piece, bars, scale, usable)]
-    prints = [laid for laid in prints if laid.found.bounded or not _is_smudge(laid.piece, away)]
+    prints = [laid for piece in found for laid in _prints(scene, found, piece, bars, scale, usable)]
+    for laid in prints:
+        _leave_smudge(scene, laid, away, bars, scale)
+    prints = [laid for laid in prints if not _is_smudge(laid, away)]
     _keep_apart(scene, prints, bars, scale)
     prints = _outermost(prints)
     # A strip is the shadow that a print's own border hides from it.
@@ -118,6 +122,20 @@ def _prints(
     return laid
 
 
+def _leave_smudge(scene: Scene, laid: _Laid, away: Array, bars: bars_.Bars, scale: float) -> None:
+    """Where a smudge on the lid joins a print on one side, the print is what is as clear all about."""
+    if laid.found.confidence > SURE or laid.leaf.edges != OWN:
+        return
+    quad = outline.core(laid.piece, away, SMUDGE * 2)
+    if quad is None:
+        return
+    leaf = seams.Leaf(quad * scale)
+    found = settle.settle(scene, laid.blocked, leaf, bars)
+    moved = np.sort(np.abs(inset(laid.found.quad, found.quad))) / scene.mm
+    if found.confidence > SURE and moved[2] < FAR_MM < STRIP_MM / 2 < moved[3]:
+        laid.leaf, laid.found = leaf, found
+
+
 def _keep_apart(scene: Scene, prints: list[_Laid], bars: bars_.Bars, scale: float) -> None:
     """Prints do not overlap: one whose sides were found far out, in another, took the other's for its own."""
     for laid in sorted(prints, key=lambda laid: -laid.found.reach):
@@ -154,9 +172,10 @@ def _share_in(quad: Quad, other: Quad) -> float:
     return area(clip(quad, other)) / max(1.0, area(quad))
 
 
-def _is_smudge(piece: outline.Piece, away: Array) -> bool:
-    """Whether something without a single clear side is hardly there at all: a greasy place on the lid."""
-    return bool(np.percentile(away[piece.silhouette > 0], 90) < SMUDGE)
+def _is_smudge(laid: _Laid, away: Array) -> bool:
+    """Whether it is hardly there at all: a greasy place on the lid, or the tint that compression gave it."""
+    most = np.percentile(away[laid.piece.silhouette > 0], 90)
+    return bool(most < (TINT if laid.found.bounded else SMUDGE))
 
 
 def _filled(silhouette: Array, quad: Quad) -> float:

@@ -49,6 +49,14 @@ def grown(quad: Quad, by: float) -> Quad:
     return np.asarray(quad + by * np.array([-across - down, across - down, across + down, down - across]))
 
 
+def inset(outer: Quad, inner: Quad) -> Array:
+    """How far each side of a quad lies inside that of another; negative outside."""
+    along = np.roll(outer, -1, axis=0) - outer
+    inward = np.stack([-along[:, 1], along[:, 0]], axis=1) / np.hypot(*along.T)[:, None]
+    between = (inner + np.roll(inner, -1, axis=0) - outer - np.roll(outer, -1, axis=0)) / 2
+    return np.asarray((between * inward).sum(axis=1))
+
+
 def clip(a: Quad, b: Quad) -> Points:
     """What two convex polygons share, both clockwise; no points where they share nothing.
 

@@ -28,7 +28,7 @@ FADE, MARGIN = 3, 0.5  # samples
 LIDLIKE = 45.0
 WHOLE, PARTLY, HALF_MM, EXACT_MM = 0.93, 0.7, 0.8, 0.3
 LONGEST, EQUAL_MM, PERHAPS = 1.75, 1.2, 0.65
-LOOSE_NOTCH, LOOSE_LEAN = 0.15, 2.0
+LOOSE_NOTCH, LOOSE_LEAN, LEAN = 0.15, 2.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ def parts_notched(seen: Joint, notch: float) -> bool:
     """
     if seen.has_strip:
         return seen.hit > 0.6
-    if notch > LOOSE_NOTCH and seen.hit > 0.9 and seen.top > 0.85 and seen.alike < 0.3:
-        return seen.lean < LOOSE_LEAN
+    if notch > LOOSE_NOTCH and seen.hit > 0.85 and seen.alike < 0.3:
+        return seen.lean < (LOOSE_LEAN if seen.hit > 0.9 and seen.top > 0.85 else LEAN) and seen.top > 0.35
     if seen.alike < 0.1 and seen.lean < 0.1:
         return seen.hit > 0.8 and seen.top > 0.45
     return seen.hit > 0.85 and seen.top > 0.5 and seen.alike < 0.5 and seen.lean < 0.7
@@ -120,11 +120,14 @@ def parts_whole(seen: Joint, support: float, halves: float, equal: bool, ruled: 
         return False
     if middle and seen.top > 0.7:
         return True
+    if equal and seen.top > 0.85 and seen.alike < 0.15 and seen.lean < 0.1:
+        return True
     if seen.hit < 0.95:
         return False
     if equal:
         return seen.top > 0.75 and seen.lean < 0.2
-    return format_ and seen.top > 0.95 and seen.lean < 0.1 and support >= WHOLE and not ruled
+    clear = seen.top > (0.9 if seen.alike < 0 else 0.95) and seen.lean < 0.1
+    return format_ and clear and support >= WHOLE and not ruled
 
 
 def _is_clear(seen: Joint) -> bool:
@@ -134,7 +137,7 @@ def _is_clear(seen: Joint) -> bool:
 
 def _is_strange(seen: Joint) -> bool:
     """Whether two pictures know nothing of each other, though here and there no step stands out."""
-    return seen.hit > 0.85 and seen.top > 0.6 and seen.alike < 0.1
+    return seen.hit > 0.85 and seen.top > (0.55 if seen.hit > 0.95 else 0.6) and seen.alike < 0.1
 
 
 def divides_equally(support: Array, at: float, high: float, mm: float) -> bool:

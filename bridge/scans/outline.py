@@ -120,6 +120,15 @@ def _apart(piece: Piece, least: float) -> list[Piece]:
     return [piece]
 
 
+def core(piece: Piece, away: Image, least: float) -> Quad | None:
+    """The rectangle about what of a piece differs from the lid by `least` levels and more."""
+    clear = ((away > least) & (piece.silhouette > 0)).astype(np.uint8)
+    points = cv2.findNonZero(cv2.morphologyEx(clear, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)))
+    if points is None:
+        return None
+    return bounding(points.reshape(-1, 2), leaning(piece.contour, piece.silhouette.shape))
+
+
 def _fullness(contour: Array) -> float:
     """The share of the least rectangle about a contour that lies in it."""
     points = contour.reshape(-1, 1, 2).astype(np.int32)
