@@ -13,7 +13,7 @@ from bridge.scans import outline, seams, settle, torn
 from bridge.scans.arrays import Array
 from bridge.scans.band import Scene
 from bridge.scans.boxes import OWN
-from bridge.scans.geometry import Quad, area, clip, frame, grown, inset, sides
+from bridge.scans.geometry import Quad, area, clip, frame, grown, inset, share_in, sides
 from bridge.scans.lid import find_lid
 from bridge.scans.stripes import is_blocky
 
@@ -159,17 +159,13 @@ def _outermost(prints: list[_Laid]) -> list[_Laid]:
     kept: list[_Laid] = []
     for laid in sorted(prints, key=lambda laid: -area(laid.found.quad)):
         quad = laid.found.quad
-        holder = next((other for other in kept if _share_in(quad, other.found.quad) > WITHIN), None)
+        holder = next((other for other in kept if share_in(quad, other.found.quad) > WITHIN), None)
         if holder is None:
             kept.append(laid)
         else:
             holder.found.confidence = min(holder.found.confidence, settle.UNSURE)
             holder.found.notes.append("may be more than one photo")
     return kept
-
-
-def _share_in(quad: Quad, other: Quad) -> float:
-    return area(clip(quad, other)) / max(1.0, area(quad))
 
 
 def _is_smudge(laid: _Laid, away: Array) -> bool:

@@ -83,6 +83,11 @@ def area(polygon: Points) -> float:
     return float(cv2.contourArea(polygon.astype(np.float32))) if len(polygon) > 2 else 0.0
 
 
+def share_in(quad: Quad, other: Quad) -> float:
+    """The share of a quad that lies in another."""
+    return area(clip(quad, other)) / max(1.0, area(quad))
+
+
 def meet(p: Points, d: Points, q: Points, e: Points) -> Points:
     """Where the lines p + s d and q + t e cross; they must not be parallel."""
     cross = d[0] * e[1] - d[1] * e[0]

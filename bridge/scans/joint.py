@@ -124,7 +124,7 @@ def parts_whole(seen: Joint, support: float, halves: float, equal: bool, ruled: 
         return True
     if seen.hit < 0.95:
         return False
-    if equal:
+    if equal and not ruled:
         return seen.top > 0.75 and seen.lean < 0.2
     clear = seen.top > (0.9 if seen.alike < 0 else 0.95) and seen.lean < 0.1
     return format_ and clear and support >= WHOLE and not ruled

@@ -1,22 +1,24 @@
 """One print found as two: where its picture is of the lid's tone all across, nothing joins the rest of it.
 
 Its two parts lie on the same lines, as exactly as nobody lays two prints, and neither ends where they
-face each other.
+face each other. Or they overlap, as no two prints do.
 """
 
 from __future__ import annotations
 
+import math
 from itertools import permutations
 
 import numpy as np
 
 from bridge.scans import edges
 from bridge.scans.band import Scene
-from bridge.scans.geometry import Quad, tilt
+from bridge.scans.geometry import Quad, area, rectangle, share_in, tilt
 from bridge.scans.settle import CLEAR, UNSURE, Found
 
 ASKEW, APART_MM = 0.4, 0.4
 GAP_MM = 1.5  # less is a bar, or a gap between two
+OVERLAP = 0.2
 NOTE = "may be more than one photo"
 
 
@@ -40,7 +42,12 @@ def mend(scene: Scene, prints: list[Found]) -> list[Found]:
 
 def _joined(scene: Scene, one: Found, other: Found) -> Quad | None:
     """The print whose upper or left part is `one` and whose lower or right one is `other`."""
-    if min(one.confidence, other.confidence) > UNSURE or abs(tilt(one.quad) - tilt(other.quad)) > ASKEW:
+    if min(one.confidence, other.confidence) > UNSURE:
+        return None
+    larger, smaller = sorted((one, other), key=lambda found: -area(found.quad))
+    if max(one.confidence, other.confidence) <= UNSURE and share_in(smaller.quad, larger.quad) > OVERLAP:
+        return _about(larger.quad, smaller.quad)
+    if abs(tilt(one.quad) - tilt(other.quad)) > ASKEW:
         return None
     for turn in (0, 1):
         # With the first side on top: the upper one's left and right sides go on as the lower one's.
@@ -53,6 +60,15 @@ def _joined(scene: Scene, one: Found, other: Found) -> Quad | None:
         if apart < APART_MM * scene.mm and not _one_ends(scene, upper, lower):
             return np.roll(np.array([upper[0], upper[1], lower[2], lower[3]]), -turn, axis=0)
     return None
+
+
+def _about(quad: Quad, other: Quad) -> Quad:
+    """The rectangle about two quads that lies as the first one."""
+    turn = math.radians(tilt(quad))
+    axes = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
+    along = np.vstack([quad, other]) @ axes.T
+    lo, hi = along.min(axis=0), along.max(axis=0)
+    return rectangle(((lo + hi) / 2) @ axes, hi - lo, tilt(quad))
 
 
 def _off(points: Quad, a: Quad, b: Quad) -> float:
