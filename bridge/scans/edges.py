@@ -18,15 +18,15 @@ from bridge.scans.band import BLOCKS, Band, Scene, kinks, lid_under, strength, t
 from bridge.scans.geometry import Points
 from bridge.scans.ground import Ground
 from bridge.scans.steps import FAR_MM, Steps, outshone
-from bridge.scans.stripes import is_stripe
+from bridge.scans.stripes import is_of_squares, is_stripe
 from bridge.scans.teeth import teeth
 
 # Samples to the millimetre in which sides are searched: what 300 DPI has.
 FINE = 12.0
 PAPER, CUT_STRAIGHT = 25.0, 0.85
 
-Stripes = Callable[[tuple[float, float], Array], bool]
-"""Whether a line, by its offsets at both ends and its step a channel, is one flank of a stripe."""
+NoPrints = Callable[[tuple[float, float], Array, bool], bool]
+"""Whether a line is no print's: its offsets at both ends, its step a channel, whether it lies outside."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,9 @@ def find_side(
         start, end = (corner + offset for corner, offset in zip((a, b), offsets, strict=True))
         return start, end
 
-    def no_prints(ends: tuple[float, float], height: Array) -> bool:
-        return is_stripe(scene, blocked, *on_scan(ends), height)
+    def no_prints(ends: tuple[float, float], height: Array, outside: bool) -> bool:
+        line = on_scan(ends)
+        return is_of_squares(scene, *line, height) or (outside and is_stripe(scene, blocked, *line, height))
 
     found = _search(rough, lid, mm / step, clearest, least, no_prints)
     if found is None:
@@ -116,7 +117,7 @@ def _is_paper(band: Band) -> bool:
 
 
 def _search(
-    band: Band, lid: Array | None, mm: float, clearest: bool, least: float, is_stripe: Stripes
+    band: Band, lid: Array | None, mm: float, clearest: bool, least: float, no_prints: NoPrints
 ) -> tuple[tuple[float, float], bool, float] | None:
     """Offsets (samples from the band's outer edge) at the side's two ends, and whether a sharp line is there.
 
@@ -144,7 +145,7 @@ def _search(
             continue
         if any(outshone(steps, at, other, lines, mm) for other in lines if other != at):
             continue
-        if at < steps.outer - 0.3 * mm and is_stripe(steps.ends(at), steps.mean(at)):
+        if no_prints(steps.ends(at), steps.mean(at), at < steps.outer - 0.3 * mm):
             continue
         if onset is not None and ground.costs(
             onset[0] + onset[1] * t, where, support, steps.nothing(onset[0], 0.5 * mm)

@@ -25,17 +25,31 @@ def is_stripe(scene: Scene, blocked: Array | None, a: Points, b: Points, height:
 
     `height` is its step in levels, inwards, a value a channel.
     """
-    length = float(np.hypot(*(b - a)))
-    axis = np.rint((b - a) / length)
-    askew = float(np.abs(b - a).min())
+    length, axis, askew = _laid(a, b)
     if askew > max(ASKEW * length, ASKEW_MM * scene.mm):
         return False
-    if scene.blocky and _is_of_squares((a + b) / 2, axis, askew, height):
-        return True
     middle, half = (a + b) / 2, length / 2
     goes_on = [_share(scene, blocked, middle + axis * (way * half), axis, way, height) for way in (-1.0, 1.0)]
     seen = [share for share in goes_on if share is not None]
     return bool(seen) and min(seen) > ALIKE
+
+
+def is_of_squares(scene: Scene, a: Points, b: Points, height: Array) -> bool:
+    """Whether a step is as compression leaves them; a mere glow may go from one row of squares to another."""
+    length, axis, askew = _laid(a, b)
+    level = float(np.abs(height).max())
+    if not scene.blocky or askew > max(ASKEW * length, ASKEW_MM * scene.mm) or level > LEVELS:
+        return False
+    if level < FAINTEST and height.min() > DARKER:
+        return True
+    across = float((a + b)[1 if axis[0] else 0]) / 2 / SQUARE
+    return askew < ON_GRID and abs(across - round(across)) * SQUARE < ON_GRID
+
+
+def _laid(a: Points, b: Points) -> tuple[float, Points, float]:
+    """A line's length, the axis of the scan that it runs along, and by how much it leaves that."""
+    length = float(np.hypot(*(b - a)))
+    return length, np.rint((b - a) / length), float(np.abs(b - a).min())
 
 
 def is_blocky(pixels: Array) -> bool:
@@ -47,15 +61,6 @@ def is_blocky(pixels: Array) -> bool:
     total = cv2.reduce(differ, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S).reshape(rows.shape[1] - 1, -1)
     each = np.append(total.sum(axis=1), 0).reshape(-1, SQUARE).sum(axis=0)
     return bool(each[-1] > BLOCKY * each[:-1].mean())
-
-
-def _is_of_squares(point: Points, axis: Points, askew: float, height: Array) -> bool:
-    """Whether a step is as compression leaves them; a mere glow may go from one row of squares to another."""
-    level = float(np.abs(height).max())
-    if level < FAINTEST and height.min() > DARKER:
-        return True
-    across = float(point[1] if axis[0] else point[0]) / SQUARE
-    return level < LEVELS and askew < ON_GRID and abs(across - round(across)) * SQUARE < ON_GRID
 
 
 def _share(

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from bridge.scans.edges import find_side
-from bridge.scans.stripes import is_blocky, is_stripe
+from bridge.scans.stripes import is_blocky, is_of_squares, is_stripe
 from tests.unit.scans.scenes import MM, lid, picture, scanned
 
 PRINT = slice(330, 620)
@@ -60,9 +60,9 @@ def test_a_faint_line_on_the_side_of_a_compressed_square_is_no_prints() -> None:
     scene = scanned(canvas)
     a, b = np.array([304.0, 620]), np.array([304.0, 330])
     compressed = type(scene)(scene.pixels, scene.half, scene.half_scale, scene.mm, scene.lid, blocky=True)
-    assert is_stripe(compressed, None, a, b, np.full(3, -1.5))
-    assert not is_stripe(scene, None, a, b, np.full(3, -1.5))
-    assert not is_stripe(compressed, None, a + BESIDE, b + BESIDE, np.full(3, -1.5))
+    assert is_of_squares(compressed, a, b, np.full(3, -1.5))
+    assert not is_of_squares(scene, a, b, np.full(3, -1.5))
+    assert not is_of_squares(compressed, a + BESIDE, b + BESIDE, np.full(3, -1.5))
 
 
 def test_a_glow_that_compression_leaves_beside_a_print_is_no_prints_wherever_it_is() -> None:
@@ -71,6 +71,6 @@ def test_a_glow_that_compression_leaves_beside_a_print_is_no_prints_wherever_it_
     scene = scanned(canvas)
     a, b = np.array([299.0, 620]), np.array([301.0, 330])
     compressed = type(scene)(scene.pixels, scene.half, scene.half_scale, scene.mm, scene.lid, blocky=True)
-    assert is_stripe(compressed, None, a, b, np.full(3, 0.8))
-    assert not is_stripe(compressed, None, a, b, np.array([0.1, -0.2, -0.8]))
-    assert not is_stripe(scene, None, a, b, np.full(3, 0.8))
+    assert is_of_squares(compressed, a, b, np.full(3, 0.8))
+    assert not is_of_squares(compressed, a, b, np.array([0.1, -0.2, -0.8]))
+    assert not is_of_squares(scene, a, b, np.full(3, 0.8))
