@@ -195,7 +195,7 @@ def _even_run(scene: Scene, a: Points, b: Points) -> tuple[float, float]:
             # Next to dark content the end of a bar is not to be seen: take no more than bars are wide.
             return max(from_, -BAR_MM * scene.mm), min(to, BAR_MM * scene.mm)
         return from_, to
-    return _lid_between(scene, band, spread, level, close)
+    return _lid_between(scene, band, grey, close)
 
 
 def _run(start: int, good: Array) -> tuple[int, int]:
@@ -216,10 +216,9 @@ def _fade(level: Array, last: int, way: int) -> float:
     return float(last + way * max(1.0, over - 1 + part + MARGIN))
 
 
-def _lid_between(
-    scene: Scene, band: Band, spread: Array, level: Array, close: list[int]
-) -> tuple[float, float]:
+def _lid_between(scene: Scene, band: Band, grey: Array, close: list[int]) -> tuple[float, float]:
     """The same where the lid is seen between two prints; a strip of even sky is neither gap nor bar."""
+    spread = np.percentile(grey, 95, axis=0) - np.percentile(grey, 5, axis=0)
     even = spread < min(LOOSE, 0.35 * float(np.median(spread)))
     start = next((n for n in close if even[n]), None)
     if start is None or scene.lid is None:
@@ -227,6 +226,6 @@ def _lid_between(
     lo, hi = _run(start, even)
     from_, to = lo - 1.0 - band.outer, hi + 1.0 - band.outer
     tone = np.median(band.profile[:, lo : hi + 1], axis=(0, 1))
-    if lo == 0 or hi == len(level) - 1 or to - from_ < NARROWEST_MM * scene.mm or float(tone.mean()) < DARK:
+    if lo == 0 or hi == len(even) - 1 or to - from_ < NARROWEST_MM * scene.mm or float(tone.mean()) < DARK:
         return 0.0, 0.0
     return (from_, to) if np.abs(tone - scene.lid.mean(axis=(0, 1))).max() <= LIDLIKE else (0.0, 0.0)

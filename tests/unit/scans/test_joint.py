@@ -5,7 +5,7 @@ import numpy as np
 
 from bridge.scans.arrays import Array
 from bridge.scans.joint import Joint, look, parts_again, parts_notched, parts_whole
-from tests.unit.scans.scenes import lid, picture, scanned
+from tests.unit.scans.scenes import LID, lid, picture, scanned
 
 SEAM = 500
 
@@ -93,6 +93,16 @@ def test_an_even_strip_of_sky_is_neither_gap_nor_bar() -> None:
     canvas = lid()
     canvas[30:870, 50:950] = picture(900, 840, 8)
     canvas[30:870, SEAM : SEAM + 10] = [150, 190, 240]
+    assert not joint(canvas).has_strip
+
+
+def test_the_lid_between_two_prints_is_a_gap_and_a_sky_of_its_tone_with_a_tree_in_it_is_none() -> None:
+    canvas = lid()
+    canvas[30:870, 50:950] = picture(900, 840, 8)
+    canvas[30:870, SEAM : SEAM + 10] = LID
+    seen = joint(canvas)
+    assert 9 <= seen.strip[1] - seen.strip[0] <= 13
+    canvas[100:200, SEAM : SEAM + 10] = 60
     assert not joint(canvas).has_strip
 
 
