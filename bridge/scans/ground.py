@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridge.scans.arrays import Array
+from bridge.scans.arrays import Array, median
 
 WIDEST_SHADOW_MM, NARROWEST_BORDER_MM = 1.6, 2.4
 
@@ -47,9 +47,8 @@ class Ground:
             return False
         near = self._rows(where, -0.45 * deep, -0.15)
         far = self._level(onset, 0.1, 0.1 + 0.4 * deep)
-        level = float(np.nanmedian(near)) if np.isfinite(near).any() else 0.0
-        uneven = float(np.nanmedian(np.abs(near - level))) if level else 0.0
-        return bool(3 < level < 90 and uneven < 0.3 * level + 1.5 and far < 0.6 * level)
+        level = median(near)
+        return bool(3 < level < 90 and median(np.abs(near - level)) < 0.3 * level + 1.5 and far < 0.6 * level)
 
     def costs(self, onset: Array, where: Array, support: float, soft: bool) -> bool:
         """Whether to crop at `where`, when the lid ends at `onset`, would cut off a part of the print.
@@ -79,8 +78,7 @@ class Ground:
         return bool(abs(outer - inner) < (0.6 if glare else 0.7 + 0.1 * max(outer, inner)))
 
     def _level(self, where: Array, lo: float, hi: float, of: Array | None = None) -> float:
-        rows = self._rows(where, lo, hi, of)
-        return float(np.nanmedian(rows)) if np.isfinite(rows).any() else float("nan")
+        return median(self._rows(where, lo, hi, of))
 
     def _rows(self, where: Array, lo: float, hi: float, of: Array | None = None) -> Array:
         """The mean between two distances (mm) from a line, a value a block; nan where nothing is clear."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from bridge.scans.arrays import Array, worst
+from bridge.scans.arrays import Array, medians, worst
 from bridge.scans.band import Scene, lid_under, take_band
 from bridge.scans.geometry import Points
 
@@ -23,6 +23,7 @@ TOLD = 2.0
 ASTRAY_MM = 2.0  # so far inside its true place a side may have been taken to be
 # A border seen by nothing but its own tone: even from its beginning to its end, and one tone all round.
 FIRST_MM, SHEER_MM, EVEN, BEYOND, ONE_TONE = 0.5, 0.5, 0.25, 0.4, 1.5
+ALL_ROUND = 3  # sides
 
 
 @dataclass(frozen=True)
@@ -36,16 +37,18 @@ class Border:
 def border_inside(scene: Scene, a: Points, b: Points) -> Border | None:
     """The strip of one tone along a side, which ends all at once where the picture begins."""
     mm, step = scene.mm, max(1.0, scene.mm / 6)
-    band = take_band(scene.pixels, None, a, b, 0.0, (MOST_MM + 1) * mm, step)
-    if band is None:
-        return None
     px = mm / step
     near = slice(round(NEAR_MM * px), round(FAR_MM * px))
-    tone = np.median(band.profile[:, near].mean(axis=1), axis=0) * np.ones(3)
-    alike = (worst(band.profile - tone) < ALIKE) & band.clear
-    share = alike.sum(axis=0) / np.maximum(band.clear.sum(axis=0), 1)
-    if share[near].min() < 0.75 or tone.min() < DARKEST:
-        return None
+    # Most sides have none, and show it near by.
+    for reach in (FAR_MM, MOST_MM + 1):
+        band = take_band(scene.pixels, None, a, b, 0.0, reach * mm, step)
+        if band is None:
+            return None
+        tone = np.median(band.profile[:, near].mean(axis=1), axis=0) * np.ones(3)
+        alike = (worst(band.profile - tone) < ALIKE) & band.clear
+        share = alike.sum(axis=0) / np.maximum(band.clear.sum(axis=0), 1)
+        if share[near].min() < 0.75 or tone.min() < DARKEST:
+            return None
     ends = np.flatnonzero(share[near.start :] < 0.5)
     if not len(ends):
         return None
@@ -91,8 +94,14 @@ def all_round(scene: Scene, blocked: Array, sides: list[tuple[Points, Points]]) 
 
     Shadow and glare fade outwards, and differ from side to side; paper is of one tone, as wide all round.
     """
-    found = [border for a, b in sides if (border := _border_outside(scene, blocked, a, b)) is not None]
-    if len(found) < 3:
+    found: list[Border] = []
+    for n, (a, b) in enumerate(sides):
+        border = _border_outside(scene, blocked, a, b)
+        if border is not None:
+            found.append(border)
+        if len(found) + len(sides) - n - 1 < ALL_ROUND:
+            break
+    if len(found) < ALL_ROUND:
         return None
     tone = np.median([border.tone for border in found], axis=0)
     width = float(np.median([border.width for border in found]))
@@ -101,27 +110,29 @@ def all_round(scene: Scene, blocked: Array, sides: list[tuple[Points, Points]]) 
         for border in found
         if np.abs(border.tone - tone).max() < ONE_TONE and abs(border.width - width) < 1.0
     ]
-    return Border(tone, width) if len(alike) >= 3 else None
+    return Border(tone, width) if len(alike) >= ALL_ROUND else None
 
 
 def _border_outside(scene: Scene, blocked: Array, a: Points, b: Points) -> Border | None:
     mm, step = scene.mm, max(1.0, scene.mm / 6)
-    band = take_band(scene.pixels, blocked, a, b, (MOST_MM + 2) * mm, 0.0, step)
-    if band is None:
-        return None
     px = mm / step
-    lid = lid_under(band, scene)
-    off = np.where(band.clear[..., None], band.profile - lid, np.nan)[:, ::-1]
-    good = np.isfinite(off[..., 0]).sum(axis=0) >= 0.5 * len(off)
-    length = len(good) if good.all() else int(good.argmin())
-    first, enough = round(FIRST_MM * px), round((LEAST_MM + 1) * px)
-    if length < enough:
-        return None
-    profile = np.nanmedian(off[:, :length], axis=0)
-    unlike = np.median(profile[first : round(LEAST_MM * px)], axis=0)
-    size = float(unlike @ unlike)
-    if size < TOLD**2:
-        return None
+    first, near = round(FIRST_MM * px), round(LEAST_MM * px)
+    # Most sides have none, and show it near by.
+    for reach, enough in ((LEAST_MM, near), (MOST_MM + 2, near + round(px))):
+        band = take_band(scene.pixels, blocked, a, b, reach * mm, 0.0, step)
+        if band is None:
+            return None
+        lid = lid_under(band, scene)
+        off, clear = (band.profile - lid)[:, ::-1], band.clear[:, ::-1]
+        good = clear.sum(axis=0) >= 0.5 * len(off)
+        length = len(good) if good.all() else int(good.argmin())
+        if length < enough:
+            return None
+        profile = medians(off[:, :length], clear[:, :length])
+        unlike = np.median(profile[first:near], axis=0)
+        size = float(unlike @ unlike)
+        if size < TOLD**2:
+            return None
     share = cv2.blur((profile @ unlike / size)[None, :].astype(np.float32), (3, 1))[0]
     ends = np.flatnonzero(share[first:] < 0.5)
     if not len(ends):
@@ -146,7 +157,7 @@ def begins(scene: Scene, blocked: Array, a: Points, b: Points, border: Border) -
         return None
     px, line = mm / step, round(band.outer / step)
     sure = slice(-round(1.2 * px), -round(0.4 * px))
-    profile = np.nanmedian(np.where(band.clear[..., None], band.profile, np.nan), axis=0) * np.ones(3)
+    profile = medians(band.profile, band.clear) * np.ones(3)
     tone = np.median(profile[sure], axis=0)
     if np.abs(tone - border.tone).max() > ALIKE:
         return None
