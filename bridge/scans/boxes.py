@@ -68,6 +68,6 @@ def between(parts: list[Box]) -> Cut | None:
     if len(parts) != 2:
         return None
     one, other = parts
-    if "own" not in (one.edges[1], other.edges[3]):
+    if one.x1 <= other.x0:
         return Cut(True, one.x1, other.x0, 1.0, False)
     return Cut(False, one.y1, other.y0, 1.0, False)

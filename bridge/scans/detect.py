@@ -64,9 +64,9 @@ def _photos(pixels: Array, dpi: float, bars: bars_.Bars) -> list[Photo]:
     away, noise = outline.difference(small, lid)
     if noise > MOST_NOISE:
         return [_whole(w, h, 0.6, "no lid in sight")]
-    labels, found = outline.pieces(away, noise, usable, LEAST_MM * mm / scale)
+    found = outline.pieces(away, noise, usable, LEAST_MM * mm / scale)
     if outline.is_text(away, noise, usable, mm / scale, sum(piece.area for piece in found)):
-        return [_page(found, labels, (w, h), scale)]
+        return [_whole(w, h, 0.7, "a page of text")]
     scene = Scene(pixels, half, half_scale, mm, lid.colour, is_blocky(pixels))
     prints = [laid for piece in found for laid in _prints(scene, found, piece, bars, scale, usable)]
     for laid in prints:
@@ -76,7 +76,7 @@ def _photos(pixels: Array, dpi: float, bars: bars_.Bars) -> list[Photo]:
     prints = _outermost(prints)
     # A strip is the shadow that a print's own border hides from it.
     wide = [laid.found for laid in prints if min(sides(laid.found.quad)) > STRIP_MM * mm]
-    if found and lid.border < SURROUNDED and _is_borderless(wide):
+    if prints and lid.border < SURROUNDED and _is_borderless(wide):
         return [_whole(w, h, 0.6, "no edge of a print in sight")]
     return [Photo(photo.quad, photo.confidence, photo.notes) for photo in torn.mend(scene, wide)]
 
@@ -114,12 +114,18 @@ def _prints(
             blocked = others.copy()
             for neighbour in leaves[:n] + leaves[n + 1 :]:
                 _fill(blocked, neighbour.quad / scale)
-        found = settle.settle(scene, blocked, leaf, bars)
-        if _filled(piece.silhouette, leaf.quad / scale) < FILLED:
-            found.confidence = min(found.confidence, settle.UNSURE)
-            found.notes.append("not a full rectangle")
-        laid.append(_Laid(piece, leaf, blocked, found))
+        laid.append(_Laid(piece, leaf, blocked, _settled(scene, piece, leaf, blocked, bars, scale)))
     return laid
+
+
+def _settled(
+    scene: Scene, piece: outline.Piece, leaf: seams.Leaf, blocked: Array, bars: bars_.Bars, scale: float
+) -> settle.Found:
+    found = settle.settle(scene, blocked, leaf, bars)
+    if _filled(piece.silhouette, leaf.quad / scale) < FILLED:
+        found.confidence = min(found.confidence, settle.UNSURE)
+        found.notes.append("not a full rectangle")
+    return found
 
 
 def _leave_smudge(scene: Scene, laid: _Laid, away: Array, bars: bars_.Bars, scale: float) -> None:
@@ -130,9 +136,10 @@ def _leave_smudge(scene: Scene, laid: _Laid, away: Array, bars: bars_.Bars, scal
     if quad is None:
         return
     leaf = seams.Leaf(quad * scale)
-    found = settle.settle(scene, laid.blocked, leaf, bars)
-    moved = np.sort(np.abs(inset(laid.found.quad, found.quad))) / scene.mm
-    if found.confidence > SURE and moved[2] < FAR_MM < STRIP_MM / 2 < moved[3]:
+    found = _settled(scene, laid.piece, leaf, laid.blocked, bars, scale)
+    inwards = inset(laid.found.quad, found.quad) / scene.mm
+    stay = np.abs(inwards) < FAR_MM
+    if found.confidence > SURE and stay.sum() == 3 and inwards[~stay].min() > STRIP_MM / 2:
         laid.leaf, laid.found = leaf, found
 
 
@@ -151,7 +158,7 @@ def _keep_apart(scene: Scene, prints: list[_Laid], bars: bars_.Bars, scale: floa
             blocked = laid.blocked.copy()
             for quad in near:
                 _fill(blocked, grown(quad, BESIDE_MM * scene.mm) / scale)
-            laid.found = settle.settle(scene, blocked, laid.leaf, bars)
+            laid.found = _settled(scene, laid.piece, laid.leaf, blocked, bars, scale)
 
 
 def _outermost(prints: list[_Laid]) -> list[_Laid]:
@@ -164,7 +171,8 @@ def _outermost(prints: list[_Laid]) -> list[_Laid]:
             kept.append(laid)
         else:
             holder.found.confidence = min(holder.found.confidence, settle.UNSURE)
-            holder.found.notes.append("may be more than one photo")
+            if settle.PERHAPS_MORE not in holder.found.notes:
+                holder.found.notes.append(settle.PERHAPS_MORE)
     return kept
 
 
@@ -194,10 +202,6 @@ def _is_borderless(prints: list[settle.Found]) -> bool:
 
 def _whole(w: int, h: int, confidence: float, note: str) -> Photo:
     return Photo(frame(w, h), confidence, [note])
-
-
-def _page(found: list[outline.Piece], labels: outline.Labels, size: tuple[int, int], scale: float) -> Photo:
-    return _whole(*size, 0.7, "a page of text")
 
 
 def _levels(picture: Array) -> Array:

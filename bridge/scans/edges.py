@@ -24,6 +24,7 @@ from bridge.scans.teeth import teeth
 # Samples to the millimetre in which sides are searched: what 300 DPI has.
 FINE = 12.0
 PAPER, CUT_STRAIGHT = 25.0, 0.85
+MIXED = 8.0
 
 NoPrints = Callable[[tuple[float, float], Array, bool], bool]
 """Whether a line is no print's: its offsets at both ends, its step a channel, whether it lies outside."""
@@ -145,7 +146,10 @@ def _search(
             continue
         if any(outshone(steps, at, other, lines, mm) for other in lines if other != at):
             continue
-        if no_prints(steps.ends(at), steps.mean(at), at < steps.outer - 0.3 * mm):
+        height = steps.typical(at)
+        # Lighter here and darker there: neither a stripe nor a square's side does that.
+        mixed = lines[at] > MIXED * max(1.0, np.abs(height).max())
+        if not mixed and no_prints(steps.ends(at), height, at < steps.outer - 0.3 * mm):
             continue
         if onset is not None and ground.costs(
             onset[0] + onset[1] * t, where, support, steps.nothing(onset[0], 0.5 * mm)

@@ -70,7 +70,9 @@ def look(scene: Scene, a: Points, b: Points) -> Joint | None:
     middle = round(band.outer)
     here = steps[:, middle - 1 : middle + 2].max(axis=1)
     skip = max(2, round(SKIP_MM * scene.mm))
-    around = np.concatenate([steps[:, : middle - skip], steps[:, middle + skip + 1 :]], axis=1)
+    around = np.concatenate([steps[:, : max(0, middle - skip)], steps[:, middle + skip + 1 :]], axis=1)
+    if not around.size:
+        return None
     rough = (b - a) / np.hypot(*(b - a))
     lean = math.degrees(math.asin(float(rough[0] * side.along[1] - rough[1] * side.along[0])))
     return Joint(

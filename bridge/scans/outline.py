@@ -12,8 +12,6 @@ from bridge.scans.arrays import Array, worst
 from bridge.scans.geometry import Quad, rectangle
 from bridge.scans.lid import Image, Lid, Mask
 
-Labels = Array
-
 # A piece this full of its rectangle may be one print; bridges between prints, as shares of the least print.
 FULL = 0.85
 BRIDGES = (0.25, 0.4, 0.6)
@@ -22,9 +20,8 @@ PANORAMA = 3.1
 
 @dataclass(frozen=True)
 class Piece:
-    """A connected piece of the mask: its number in the label picture and its filled silhouette."""
+    """A connected piece of the mask: its filled silhouette, its outline, its size in pixels."""
 
-    label: int
     silhouette: Array
     contour: Array
     area: float
@@ -39,7 +36,7 @@ def difference(small: Image, lid: Lid) -> tuple[Image, float]:
     return away, noise
 
 
-def pieces(away: Image, noise: float, usable: Mask, least: float) -> tuple[Labels, list[Piece]]:
+def pieces(away: Image, noise: float, usable: Mask, least: float) -> list[Piece]:
     """The connected pieces of at least `least` pixels across, dust and hairs dropped."""
     limit = max(2.5, 4.5 * noise)
     other = ((away > limit) & usable).astype(np.uint8)
@@ -51,9 +48,9 @@ def pieces(away: Image, noise: float, usable: Mask, least: float) -> tuple[Label
         if min(w, h) < least or filled < 0.15 * least * least:
             continue
         for contour in _outlines(labels[y : y + h, x : x + w] == n, least):
-            piece = _filled(n, contour + np.array([x, y]), labels.shape)
+            piece = _filled(contour + np.array([x, y]), labels.shape)
             found += _apart(piece, least)
-    return labels, found
+    return found
 
 
 def is_text(away: Image, noise: float, usable: Mask, mm: float, large: float) -> bool:
@@ -99,10 +96,10 @@ def _may_be_print(contour: Array, least: float) -> bool:
     return bool(low >= least and high <= PANORAMA * low)
 
 
-def _filled(label: int, contour: Array, shape: tuple[int, ...]) -> Piece:
+def _filled(contour: Array, shape: tuple[int, ...]) -> Piece:
     full = np.zeros(shape, np.uint8)
     cv2.drawContours(full, [contour.reshape(-1, 1, 2)], -1, 1, cv2.FILLED)
-    return Piece(label, full, contour, float(cv2.countNonZero(full)))
+    return Piece(full, contour, float(cv2.countNonZero(full)))
 
 
 def _apart(piece: Piece, least: float) -> list[Piece]:
@@ -116,7 +113,7 @@ def _apart(piece: Piece, least: float) -> list[Piece]:
         size = max(3, round(across * least)) | 1
         parts = _solid_parts(piece.silhouette, size, least)
         if len(parts) > 1 and all(_fullness(contour) > FULL for contour in parts):
-            return [_filled(piece.label, contour, piece.silhouette.shape) for contour in parts]
+            return [_filled(contour, piece.silhouette.shape) for contour in parts]
     return [piece]
 
 

@@ -38,7 +38,7 @@ def border_inside(scene: Scene, a: Points, b: Points) -> Border | None:
     """The strip of one tone along a side, which ends all at once where the picture begins."""
     mm, step = scene.mm, max(1.0, scene.mm / 6)
     px = mm / step
-    near = slice(round(NEAR_MM * px), round(FAR_MM * px))
+    near = slice(round(NEAR_MM * px), max(round(FAR_MM * px), round(NEAR_MM * px) + 1))
     # Most sides have none, and show it near by.
     for reach in (FAR_MM, MOST_MM + 1):
         band = take_band(scene.pixels, None, a, b, 0.0, reach * mm, step)
@@ -59,7 +59,7 @@ def border_inside(scene: Scene, a: Points, b: Points) -> Border | None:
 
 
 def same(borders: list[Border | None]) -> Border | None:
-    """The border that most sides have."""
+    """The border that most of the sides that have one agree on."""
     known = [border for border in borders if border is not None]
     if not known:
         return None
@@ -156,7 +156,7 @@ def begins(scene: Scene, blocked: Array, a: Points, b: Points, border: Border) -
     if band is None or not band.clear.any(axis=0).all():
         return None
     px, line = mm / step, round(band.outer / step)
-    sure = slice(-round(1.2 * px), -round(0.4 * px))
+    sure = slice(-max(2, round(1.2 * px)), -max(1, round(0.4 * px)))
     profile = medians(band.profile, band.clear) * np.ones(3)
     tone = np.median(profile[sure], axis=0)
     if np.abs(tone - border.tone).max() > ALIKE:

@@ -27,7 +27,7 @@ def rim(scene: Scene, blocked: Array, sides: list[tuple[Points, Points]]) -> lis
         return []
     unrest = [_unrest(scene, blocked, a, b) for a, b in sides]
     px = scene.mm / scene.half_scale
-    window = round(WINDOW_MM * px)
+    window = max(1, round(WINDOW_MM * px))
     columns = range(round(NEAREST_MM * px), round(FARTHEST_MM * px))
     near = np.array([[_near(side, at, window) for at in columns] for side in unrest])
     ranked = np.sort(near, axis=0)[::-1]
@@ -42,7 +42,9 @@ def rim(scene: Scene, blocked: Array, sides: list[tuple[Points, Points]]) -> lis
     for side in unrest:
         within = side[max(round(px), at - 5 * window) : at - window]
         beyond = side[at + 2 * window :][: round(BEYOND_MM * px)]
-        if len(beyond) < window or float(np.percentile(within, 25)) > ENDED or np.median(beyond) > ENDED:
+        if not len(within) or len(beyond) < window:
+            return []
+        if float(np.percentile(within, 25)) > ENDED or np.median(beyond) > ENDED:
             return []
     ends = [_end(side, at, window) for side in unrest]
     known = [end for end in ends if end is not None]
@@ -64,9 +66,9 @@ def _unrest(scene: Scene, blocked: Array, a: Points, b: Points) -> Array:
     energy = np.einsum("bsc,bsc->bs", steps, steps)
     column = np.minimum(energy, 25 * np.median(energy, axis=0) + 1).mean(axis=0)[::-1]
     if scene.blocky and np.abs(b - a).min() < SQUARE:  # it was compressed in squares, and lies along them
-        column = cv2.blur(column[None, :].astype(np.float32), (SQUARE // 2 + 1, 1))[0]
-    free = np.flatnonzero(band.clear.mean(axis=0)[::-1] < 0.9)
-    column = column[: int(free[0])] if len(free) else column
+        column = cv2.blur(column[None, :].astype(np.float32), (round(SQUARE / k) + 1, 1))[0]
+    taken = np.flatnonzero(band.clear.mean(axis=0)[::-1] < 0.9)
+    column = column[: int(taken[0])] if len(taken) else column
     outside = column[round(NEAREST_MM * px) :]
     return np.asarray(column / max(float(np.median(outside)), 1e-6)) if len(outside) else np.zeros(0)
 

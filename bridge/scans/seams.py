@@ -148,7 +148,7 @@ class _Patch:
             pixels, inside = cv2.transpose(pixels), cv2.transpose(inside)
         high, wide = inside.shape
         least = LEAST_MM * self.mm
-        if wide < 2 * least or high < 12 * self.mm:
+        if wide < 2 * least + 2 or high < 12 * self.mm:
             return None
         support, shared, notch, through = self._support(pixels, inside)
         all_support = support.copy()

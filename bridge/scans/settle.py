@@ -25,6 +25,7 @@ BORDER_MM = 1.5
 FOOT_MM = 26.0
 UNSURE = 0.75
 DOUBT = 0.8
+PERHAPS_MORE = "may be more than one photo"
 CLEAR = 0.6
 ALIKE_MM = 2.0
 CONTRAST, STRAIGHT = 3.0, 0.5
@@ -59,7 +60,7 @@ def settle(scene: Scene, blocked: Array, leaf: Leaf, bars: Bars) -> Found:
     notes = []
     if leaf.doubt > DOUBT:
         confidence = min(confidence, UNSURE)
-        notes.append("may be more than one photo")
+        notes.append(PERHAPS_MORE)
     reach = max(line.outward(leaf.quad, n) for n, line in enumerate(lines)) / scene.mm
     return Found(quad, confidence, bounded, reach, notes)
 
@@ -233,8 +234,8 @@ def _follow_paper(
 
 def _on_scan(scene: Scene, point: Points) -> bool:
     h, w = scene.pixels.shape[:2]
-    rim = 0.5 * scene.mm
-    return bool(rim < point[0] < w - rim and rim < point[1] < h - rim)
+    near = 0.5 * scene.mm
+    return bool(near < point[0] < w - near and near < point[1] < h - near)
 
 
 def _bar_line(scene: Scene, bars: Bars, a: Points, b: Points) -> Line | None:

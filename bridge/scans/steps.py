@@ -77,7 +77,7 @@ class Steps:
             return True
         if max(self.best[at] / least, self.faint[at] / FAINT) < 1 or self.agree(at) <= ALONG:
             return False
-        return bool(np.abs(self.mean(at)).max() > LEAST_STEP)
+        return bool(np.abs(self.typical(at)).max() > LEAST_STEP)
 
     def nothing(self, at: float, about: float) -> bool:
         """Whether there is no step about a place, however faint."""
@@ -115,8 +115,8 @@ class Steps:
         alone = np.sqrt(np.maximum(alone**2 - (2.5 * self.noise) ** 2, 0))
         return np.asarray(np.maximum(together, np.median(alone, axis=1)))
 
-    def mean(self, at: int) -> Array:
-        """Levels of the step that all of the line has, a value a channel, with their signs."""
+    def typical(self, at: int) -> Array:
+        """Levels of a line's step with their signs, the median of its blocks, a value a channel."""
         index, _ = self._rows(at, 0, 0)
         return np.asarray(np.median(self.kink[_ROWS, index[:, 0]][self.live], axis=0))
 

@@ -80,6 +80,6 @@ def _share(
     rows = band.clear.all(axis=1)
     if rows.sum() < 6:
         return None
-    steps = np.median(kinks(band.profile[rows], 1.0), axis=0) @ height / float(height @ height)
+    steps = np.median(kinks(band.profile[rows], 1.0), axis=0) @ height / max(1e-6, float(height @ height))
     middle = round(band.outer / step)
     return float(steps[middle - 2 : middle + 3].max())

@@ -14,30 +14,32 @@ import numpy as np
 from bridge.scans import edges
 from bridge.scans.band import Scene
 from bridge.scans.geometry import Quad, area, rectangle, share_in, tilt
-from bridge.scans.settle import CLEAR, UNSURE, Found
+from bridge.scans.settle import CLEAR, PERHAPS_MORE, UNSURE, Found
 
 ASKEW, APART_MM = 0.4, 0.4
 GAP_MM = 1.5  # less is a bar, or a gap between two
 OVERLAP = 0.2
-NOTE = "may be more than one photo"
 
 
 def mend(scene: Scene, prints: list[Found]) -> list[Found]:
     """The prints, two of them made one where they are parts of it."""
     for one, other in permutations(prints, 2):
         quad = _joined(scene, one, other)
-        if quad is not None:
+        others = [found for found in prints if found is not one and found is not other]
+        if quad is not None and not any(_is_sure_in(found, quad) for found in others):
             whole = Found(
                 quad,
                 min(one.confidence, other.confidence, UNSURE),
                 one.bounded or other.bounded,
                 max(one.reach, other.reach),
-                [NOTE],
+                [PERHAPS_MORE],
             )
-            return mend(
-                scene, [whole, *(found for found in prints if found is not one and found is not other)]
-            )
+            return mend(scene, [whole, *others])
     return prints
+
+
+def _is_sure_in(found: Found, quad: Quad) -> bool:
+    return found.confidence > UNSURE and share_in(found.quad, quad) > OVERLAP
 
 
 def _joined(scene: Scene, one: Found, other: Found) -> Quad | None:

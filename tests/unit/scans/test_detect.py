@@ -133,3 +133,36 @@ def test_a_photo_that_fills_the_glass_with_one_even_tone_is_not_lost() -> None:
     (photo,) = detect(scan, DPI).photos
     assert photo.quad.tolist() == [[0, 0], [1240, 0], [1240, 1750], [0, 1750]]
     assert photo.notes == ["no edge of a print in sight"]
+
+
+def test_a_smudge_on_a_glass_with_a_strip_at_its_border_is_no_photo() -> None:
+    noise = np.random.default_rng(1).normal(0, 1, (1750, 1240, 3))
+    scan = np.clip(on_the_lid() + noise, 0, 255).astype(np.uint8)
+    scan[100:600, :30] = 170
+    cv2.ellipse(scan, (700, 900), (150, 120), 0, 0, 360, (231, 231, 231), -1)
+    assert detect(cv2.GaussianBlur(scan, (0, 0), 2), DPI).photos == []
+
+
+def test_a_smudge_that_joins_a_print_on_one_side_is_left_out() -> None:
+    scan = on_the_lid()
+    cv2.ellipse(scan, (550, 460), (120, 90), 0, 0, 360, (226, 226, 226), -1)
+    scan = cv2.GaussianBlur(scan, (0, 0), 12)
+    scan[500:1200, 300:800] = picture(500, 700, 0)
+    (photo,) = detect(scan, DPI).photos
+    assert np.allclose(photo.quad, [[300, 500], [800, 500], [800, 1200], [300, 1200]], atol=3)
+
+
+@pytest.mark.parametrize("dpi", [20, 22, 24, 25, 26, 27, 30, 39, 50])
+def test_a_resolution_in_which_hardly_anything_is_to_be_seen_is_borne(dpi: int) -> None:
+    mm, rng = dpi / 25.4, np.random.default_rng(dpi)
+    scan = 235 + rng.normal(0, 1, (int(297 * mm), int(210 * mm), 3))
+    face = scan[int(50 * mm) : int(200 * mm), int(40 * mm) : int(140 * mm)]
+    face[:] = rng.uniform(0, 200, face.shape)
+    assert len(detect(np.clip(scan, 0, 255).astype(np.uint8), float(dpi)).photos) <= 1
+
+
+@pytest.mark.parametrize("wide", range(238, 243))
+def test_a_piece_that_is_just_as_wide_as_two_prints_is_borne(wide: int) -> None:
+    scan = np.full((560, 640, 3), 238, np.uint8)
+    scan[100:400, 200 : 200 + wide] = picture(wide, 300, 3)
+    assert len(detect(scan, 127.0).photos) == 1

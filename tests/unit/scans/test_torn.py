@@ -52,3 +52,19 @@ def test_parts_of_which_one_ends_where_they_face_each_other_stay_two() -> None:
     canvas[GAP.start - 25 : GAP.start, X0:X1] = picture(X1 - X0, 25, 8)
     canvas[GAP.start : GAP.start + 25, X0:X1] = LID
     assert len(mend(scanned(canvas), parts())) == 2
+
+
+def test_two_parts_with_a_sure_print_between_them_stay_two() -> None:
+    above, below = parts()[::-1]
+    between = Found(frame(X1 - X0, 30) + np.array([X0, GAP.start + 15.0]), 0.95, True, 0.0)
+    assert len(mend(scanned(torn(wave=20)), [above, between, below])) == 3
+
+
+def test_two_that_overlap_and_are_unsure_are_one() -> None:
+    one = Found(frame(400, 300) + np.array([X0, TOP]), 0.6, True, 0.0)
+    other = Found(frame(300, 400) + np.array([X0 + 250.0, TOP + 50.0]), 0.55, True, 0.0)
+    (whole,) = mend(scanned(torn()), [one, other])
+    right, bottom = X0 + 550.0, TOP + 450.0
+    assert whole.quad == pytest.approx(np.array([[X0, TOP], [right, TOP], [right, bottom], [X0, bottom]]))
+    one.confidence = 0.95
+    assert len(mend(scanned(torn()), [one, other])) == 2
