@@ -116,6 +116,17 @@ def told(networks: list[Network], described: Described) -> list[Network]:
     ]
 
 
+def remembered(networks: list[Network], before: list[Network], container: Container) -> list[Network]:
+    """The same, with the addresses that a running container had where its networks do not tell them now."""
+    had = {one.name: one.endpoints[container.id] for one in before if container.id in one.endpoints}
+    return [
+        one._replace(endpoints={container.id: had[one.name], **one.endpoints})
+        if one.name in had and one.name in container.networks
+        else one
+        for one in networks
+    ]
+
+
 def containers() -> list[Container]:
     listed = _get("/containers/json?all=1") or []
     return [

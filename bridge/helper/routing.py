@@ -233,6 +233,9 @@ class Router:
     def _look(self, found: dict[str, docker.Container]) -> None:
         networks = docker.networks()
         with self._turn:
+            for one in found.values():
+                if self.settled.get(one.id):  # else what it sent before it was pinned gets by
+                    networks = docker.remembered(networks, self.networks, one)
             self.networks = networks
             for key, entry in self.on.items():
                 named = found.get(entry["container"])

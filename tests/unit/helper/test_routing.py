@@ -192,6 +192,27 @@ def test_an_address_is_guarded_when_the_wall_goes_though_its_network_does_not_te
     assert place.kernel.there(4745) == ["pref 4745 from 172.21.0.2 iif br-web type unreachable protocol 217"]
 
 
+def test_an_address_stays_guarded_while_the_next_survey_is_not_told_of_it_either(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.come_up(address="172.20.0.2", web="172.21.0.2")
+    place.router.turn_on("tv")
+    place.router.survey()
+    place.engine.coming_up = {"1"}
+    inspect, guarded = docker.inspect, []
+
+    def meanwhile(container: str) -> docker.Described | None:
+        guarded.append(len(place.kernel.there(4745)))
+        return inspect(container)
+
+    monkeypatch.setattr(docker, "inspect", meanwhile)
+    place.router.survey()
+    assert guarded == [1]
+    place.come_up(address="172.20.0.2")
+    place.router.survey()
+    assert not place.kernel.there(4745), "it left that network"
+
+
 def test_a_default_route_that_another_network_has_is_held_before_it_is_turned_on(place: Place) -> None:
     place.engine.network("0-a", "br-a")
     place.engine.container("tv", "1", {NETWORK: "172.20.0.2", "0-a": "172.22.0.2"})
