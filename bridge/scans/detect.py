@@ -70,7 +70,7 @@ def _photos(pixels: Array, dpi: float, bars: bars_.Bars) -> list[Photo]:
     scene = Scene(pixels, half, half_scale, mm, lid.colour, is_blocky(pixels))
     prints = [laid for piece in found for laid in _prints(scene, found, piece, bars, scale, usable)]
     for laid in prints:
-        _leave_smudge(scene, laid, away, bars, scale)
+        _look_again(scene, laid, away, bars, scale)
     prints = [laid for laid in prints if not _is_smudge(laid, away)]
     _keep_apart(scene, prints, bars, scale)
     prints = _outermost(prints)
@@ -128,8 +128,10 @@ def _settled(
     return found
 
 
-def _leave_smudge(scene: Scene, laid: _Laid, away: Array, bars: bars_.Bars, scale: float) -> None:
-    """Where a smudge on the lid joins a print on one side, the print is what is as clear all about."""
+def _look_again(scene: Scene, laid: _Laid, away: Array, bars: bars_.Bars, scale: float) -> None:
+    """An unsure print is looked for again about what is clearly no lid. If all is sure then, and only one side
+    elsewhere, that side was a smudge that joins the print, or a line in its border.
+    """
     if laid.found.confidence > SURE or laid.leaf.edges != OWN:
         return
     quad = outline.core(laid.piece, away, SMUDGE * 2)
@@ -137,9 +139,8 @@ def _leave_smudge(scene: Scene, laid: _Laid, away: Array, bars: bars_.Bars, scal
         return
     leaf = seams.Leaf(quad * scale)
     found = _settled(scene, laid.piece, leaf, laid.blocked, bars, scale)
-    inwards = inset(laid.found.quad, found.quad) / scene.mm
-    stay = np.abs(inwards) < FAR_MM
-    if found.confidence > SURE and stay.sum() == 3 and inwards[~stay].min() > STRIP_MM / 2:
+    moved = np.sort(np.abs(inset(laid.found.quad, found.quad))) / scene.mm
+    if found.confidence > SURE and moved[2] < FAR_MM < STRIP_MM / 2 < moved[3]:
         laid.leaf, laid.found = leaf, found
 
 
