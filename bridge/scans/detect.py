@@ -129,8 +129,9 @@ def _settled(
 
 
 def _look_again(scene: Scene, laid: _Laid, away: Array, bars: bars_.Bars, scale: float) -> None:
-    """An unsure print is looked for again about what is clearly no lid. If all is sure then, and only one side
-    elsewhere, that side was a smudge that joins the print, or a line in its border.
+    """An unsure print is looked for again about what is clearly no lid.
+
+    If all is sure then, and only one side elsewhere, that one was a smudge's, or a line in the border.
     """
     if laid.found.confidence > SURE or laid.leaf.edges != OWN:
         return
